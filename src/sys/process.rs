@@ -1,0 +1,1 @@
+//! Child processes and privileges: to come.
