@@ -1,1 +1,82 @@
-//! To come.
+//! Who gets the bytes: the pure core of the server and its one shell, the event loop.
+//!
+//! Owns sessions, shares, places and admission. It does not read devices or sockets.
+
+use crate::keys::{Psk, PublicKey};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The server's named bounds. `config` fills them; every default stands in `Limits::default`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Largest sample, bytes.
+    pub sample_size: usize,
+    /// Sessions that are served at once.
+    pub max_clients: usize,
+    /// Newcomers that wait for a place when all are taken.
+    pub max_waiting: usize,
+    /// Connections that have not proved a key yet, all addresses together.
+    pub max_handshakes: usize,
+    /// The same, from one address.
+    pub max_handshakes_per_address: usize,
+    /// Handshakes begun per second from one address, with a burst of as many.
+    pub handshakes_per_s_per_address: u32,
+    /// From accept to the first transport message.
+    pub handshake_timeout: Duration,
+    /// Without a request, while somebody waits for the place.
+    pub idle_timeout: Duration,
+    /// Without progress in sending what stands in the output.
+    pub write_timeout: Duration,
+    /// How long one round through all who want bytes may take; slices shrink to keep it.
+    pub max_round: Duration,
+    /// The part of the measured capacity that may be promised as guarantees, 0 to 1.
+    pub headroom: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            sample_size: 2048,
+            max_clients: 100,
+            max_waiting: 100,
+            max_handshakes: 64,
+            max_handshakes_per_address: 16,
+            handshakes_per_s_per_address: 20,
+            handshake_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(10),
+            max_round: Duration::from_secs(1),
+            headroom: 0.9,
+        }
+    }
+}
+
+/// What the clients file says of one client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientRule {
+    /// How log and status call it; unique.
+    pub name: String,
+    /// Its public key; unique.
+    pub key: PublicKey,
+    /// Shared with it; all zeros on the wire when absent.
+    pub psk: Option<Psk>,
+    /// Its part of what is to be shared, against the others' weights. At least 1.
+    pub weight: u32,
+    /// Bytes per second that it can always get once admitted; 0 for none.
+    pub guarantee_bytes_per_s: u64,
+    /// Bytes per second that it never exceeds.
+    pub limit_bytes_per_s: Option<u64>,
+    /// Sessions at once; one more replaces the oldest.
+    pub max_sessions: u32,
+    /// Where it may come from; empty for anywhere.
+    pub allowed: Vec<AddressRange>,
+}
+
+/// A block of addresses, as in `192.0.2.0/24`; a single address is a block of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressRange {
+    /// Any address in the block.
+    pub address: IpAddr,
+    /// Leading bits that count: at most 32 (IPv4) or 128 (IPv6).
+    pub prefix_len: u8,
+}

@@ -1,1 +1,22 @@
-//! To come.
+//! Where bytes come from on the server: the reader thread, the devices and the health tests.
+//!
+//! Owns the way from the device to the stock. It does not know who will get the bytes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the reader thread needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Device, FIFO or file.
+    pub path: PathBuf,
+    /// Claimed min-entropy, bits per byte; `None`: as the kernel says of its device, else the
+    /// default. 0 switches all alarms off.
+    pub min_entropy: Option<f64>,
+    /// Largest sample, bytes.
+    pub sample_size: usize,
+    /// Samples read, tested and not yet given to anybody, at most.
+    pub stock: usize,
+    /// A read that gives nothing for this long is a failure.
+    pub stall_timeout: Duration,
+}
