@@ -5,7 +5,7 @@
 //! where bytes come from or go to.
 
 use std::fmt;
-use zeroize::Zeroize;
+use zeroize::zeroize_bytes;
 
 /// The least and the most bytes a sample may hold. A Noise message carries at most 65,535
 /// bytes; 32 KiB leaves room for the tag and the type byte and for a u16 length.
@@ -52,7 +52,7 @@ impl Sample {
         }
         let end = self.start + count.min(self.len());
         let front = self.bytes[self.start..end].to_vec();
-        self.bytes[self.start..end].zeroize();
+        zeroize_bytes(&mut self.bytes[self.start..end]);
         self.start = end;
         Sample::new(front)
     }
@@ -60,7 +60,7 @@ impl Sample {
 
 impl Drop for Sample {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        zeroize_bytes(&mut self.bytes);
     }
 }
 

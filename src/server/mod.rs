@@ -2,6 +2,10 @@
 //!
 //! Owns sessions, shares, places and admission. It does not read devices or sockets.
 
+pub mod schedule;
+#[cfg(test)]
+mod schedule_tests;
+
 use crate::keys::{Psk, PublicKey};
 use std::net::IpAddr;
 use std::time::Duration;

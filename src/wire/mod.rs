@@ -7,6 +7,8 @@
 pub mod frame;
 pub mod hedge;
 pub mod native;
+#[cfg(test)]
+mod native_tests;
 pub mod plain;
 
 use crate::keys::{Psk, PublicKey};

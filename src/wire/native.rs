@@ -1,1 +1,434 @@
-//! To come.
+//! The native protocol `netrng/1`: frames inside Noise, one key a sample.
+//!
+//! Owns both sides of the handshake and the transport. `Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s`
+//! (The Noise Protocol Framework, revision 34): the client knows the server's key, proves its
+//! own in the first message, and the pre-shared key enters in the second. After every sample
+//! both sides rekey that direction (Noise §11.3), so each sample has a key of its own that is
+//! gone once used. It does not know clients' rules, sockets or time.
+
+use super::frame::{self, LENGTH_LEN};
+use super::hedge::Hedge;
+use super::{Answer, ClientCodec, CodecError, Reply, Request, ServerCodec, Welcome};
+use crate::keys::{PrivateKey, Psk, PublicKey};
+use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
+use snow::resolvers::{CryptoResolver, DefaultResolver};
+use snow::types::{Cipher, Dh, Hash, Random};
+use snow::{Builder, HandshakeState, TransportState};
+use std::sync::{Arc, Mutex, PoisonError};
+use zeroize::{Zeroize, Zeroizing};
+
+/// The Noise protocol by its full name (Noise §8).
+pub const NOISE_NAME: &str = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
+/// Mixed into the handshake by both sides: another version cannot be talked into this one.
+pub const PROLOGUE: &[u8] = b"netrng/1";
+/// Bytes of a Poly1305 tag (RFC 8439 §2.5).
+const TAG_LEN: usize = 16;
+/// First message: ephemeral key, encrypted static key, tag of the empty payload.
+const HELLO_LEN: usize = 32 + 32 + TAG_LEN + TAG_LEN;
+/// Payload of the second message: sample size and guarantee, u32 big-endian each.
+const WELCOME_PAYLOAD_LEN: usize = 8;
+/// Second message: ephemeral key, payload, tag. Later versions may append to the payload.
+const WELCOME_LEN_MIN: usize = 32 + WELCOME_PAYLOAD_LEN + TAG_LEN;
+const WELCOME_LEN_MAX: usize = WELCOME_LEN_MIN + 256;
+/// Where the pre-shared key stands in the pattern (`psk2`).
+const PSK_LOCATION: usize = 2;
+
+/// The hedged generator that all handshakes of a process share.
+pub type SharedHedge = Arc<Mutex<Hedge>>;
+
+/// The public key that belongs to a private one.
+///
+/// # Panics
+/// Never: the curve is compiled in.
+pub fn public_key(private: &PrivateKey) -> PublicKey {
+    let mut dh = DefaultResolver.resolve_dh(&DHChoice::Curve25519).expect("X25519 is compiled in");
+    dh.set(private.as_bytes());
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(dh.pubkey());
+    dh.set(&[0; 32]);
+    PublicKey(bytes)
+}
+
+/// The server's side of one session.
+pub struct Responder {
+    state: ResponderState,
+}
+
+enum ResponderState {
+    AwaitHello(Box<HandshakeState>),
+    /// The key was reported; the caller decides whether to welcome it.
+    Judged(Box<HandshakeState>),
+    AwaitProof(Box<TransportState>),
+    /// Holds the request that came with the proof, until it is asked for.
+    Proved(Box<TransportState>, Option<Request>),
+    Open(Box<TransportState>),
+    Broken,
+}
+
+impl Responder {
+    /// A session that waits for the client's first message.
+    pub fn new(private: &PrivateKey, hedge: SharedHedge) -> Self {
+        let handshake = builder(private, hedge)
+            .build_responder()
+            .expect("keys have the right length and all primitives are compiled in");
+        Responder { state: ResponderState::AwaitHello(Box::new(handshake)) }
+    }
+
+    fn hello(
+        mut handshake: Box<HandshakeState>,
+        input: &mut Vec<u8>,
+    ) -> Result<(ResponderState, Option<Request>), CodecError> {
+        if frame::next_len(input, HELLO_LEN, HELLO_LEN)?.is_none() {
+            return Ok((ResponderState::AwaitHello(handshake), None));
+        }
+        let mut payload = [0; TAG_LEN];
+        handshake
+            .read_message(&input[LENGTH_LEN..LENGTH_LEN + HELLO_LEN], &mut payload)
+            .map_err(|_| CodecError::BadMessage)?;
+        input.drain(..LENGTH_LEN + HELLO_LEN);
+        let key = handshake.get_remote_static().and_then(|key| key.try_into().ok());
+        let key = PublicKey(key.ok_or(CodecError::BadMessage)?);
+        Ok((ResponderState::Judged(handshake), Some(Request::Hello(key))))
+    }
+
+    fn welcome(
+        mut handshake: Box<HandshakeState>,
+        psk: &Psk,
+        welcome: Welcome,
+        output: &mut Vec<u8>,
+    ) -> Result<ResponderState, CodecError> {
+        handshake.set_psk(PSK_LOCATION, psk.as_bytes()).map_err(|_| CodecError::OutOfOrder)?;
+        let mut payload = [0; WELCOME_PAYLOAD_LEN];
+        payload[..4].copy_from_slice(&welcome.sample_size.to_be_bytes());
+        payload[4..].copy_from_slice(&welcome.guarantee_bytes_per_s.to_be_bytes());
+        frame::push_len(WELCOME_LEN_MIN, output);
+        let start = output.len();
+        output.resize(start + WELCOME_LEN_MIN, 0);
+        handshake
+            .write_message(&payload, &mut output[start..])
+            .map_err(|_| CodecError::NoRandomness)?;
+        into_transport(handshake).map(ResponderState::AwaitProof)
+    }
+}
+
+impl ServerCodec for Responder {
+    fn decode(
+        &mut self,
+        input: &mut Vec<u8>,
+        _output: &mut Vec<u8>,
+    ) -> Result<Option<Request>, CodecError> {
+        match std::mem::replace(&mut self.state, ResponderState::Broken) {
+            ResponderState::AwaitHello(handshake) => {
+                let (state, request) = Self::hello(handshake, input)?;
+                self.state = state;
+                Ok(request)
+            }
+            ResponderState::Judged(handshake) => {
+                self.state = ResponderState::Judged(handshake);
+                Ok(None)
+            }
+            ResponderState::AwaitProof(mut transport) => {
+                let Some(message) = open(&mut transport, input, frame::REQUEST_MESSAGE_MAX)? else {
+                    self.state = ResponderState::AwaitProof(transport);
+                    return Ok(None);
+                };
+                let request = frame::parse_request(&message)?;
+                self.state = ResponderState::Proved(transport, request);
+                Ok(Some(Request::Proved))
+            }
+            ResponderState::Proved(transport, request) => {
+                self.state = ResponderState::Open(transport);
+                if request.is_some() { Ok(request) } else { self.decode(input, _output) }
+            }
+            ResponderState::Open(mut transport) => {
+                while let Some(message) = open(&mut transport, input, frame::REQUEST_MESSAGE_MAX)? {
+                    if let Some(request) = frame::parse_request(&message)? {
+                        self.state = ResponderState::Open(transport);
+                        return Ok(Some(request));
+                    }
+                }
+                self.state = ResponderState::Open(transport);
+                Ok(None)
+            }
+            ResponderState::Broken => Err(CodecError::OutOfOrder),
+        }
+    }
+
+    fn encode(&mut self, reply: Reply, output: &mut Vec<u8>) -> Result<(), CodecError> {
+        if let Reply::Welcome(psk, welcome) = &reply {
+            let state = std::mem::replace(&mut self.state, ResponderState::Broken);
+            let ResponderState::Judged(handshake) = state else {
+                return Err(CodecError::OutOfOrder);
+            };
+            self.state = Self::welcome(handshake, psk, *welcome, output)?;
+            return Ok(());
+        }
+        let transport = match &mut self.state {
+            ResponderState::AwaitProof(transport)
+            | ResponderState::Proved(transport, _)
+            | ResponderState::Open(transport) => transport,
+            _ => return Err(CodecError::OutOfOrder),
+        };
+        let mut message = Zeroizing::new(Vec::new());
+        if let Reply::Sample(sample) = &reply {
+            message.reserve_exact(1 + sample.len());
+        }
+        frame::push_reply(&reply, &mut message);
+        seal(transport, &message, output)?;
+        if matches!(reply, Reply::Sample(_)) {
+            transport.rekey_outgoing();
+        }
+        Ok(())
+    }
+}
+
+/// The client's side of one session.
+pub struct Initiator {
+    state: InitiatorState,
+}
+
+enum InitiatorState {
+    Handshake(Box<HandshakeState>),
+    Open(Box<TransportState>),
+    Broken,
+}
+
+impl Initiator {
+    /// A session with the server that holds `server`.
+    pub fn new(
+        private: &PrivateKey,
+        server: &PublicKey,
+        psk: Option<&Psk>,
+        hedge: SharedHedge,
+    ) -> Self {
+        let zeros = [0; 32];
+        let handshake = builder(private, hedge)
+            .remote_public_key(&server.0)
+            .and_then(|builder| builder.psk(2, psk.map_or(&zeros, Psk::as_bytes)))
+            .and_then(Builder::build_initiator)
+            .expect("keys have the right length and all primitives are compiled in");
+        Initiator { state: InitiatorState::Handshake(Box::new(handshake)) }
+    }
+
+    fn welcome(
+        mut handshake: Box<HandshakeState>,
+        input: &mut Vec<u8>,
+    ) -> Result<(InitiatorState, Option<Answer>), CodecError> {
+        let Some(length) = frame::next_len(input, WELCOME_LEN_MIN, WELCOME_LEN_MAX)? else {
+            return Ok((InitiatorState::Handshake(handshake), None));
+        };
+        let mut payload = [0; WELCOME_LEN_MAX];
+        let payload_len = handshake
+            .read_message(&input[LENGTH_LEN..LENGTH_LEN + length], &mut payload)
+            .map_err(|_| CodecError::BadMessage)?;
+        input.drain(..LENGTH_LEN + length);
+        let [a, b, c, d, e, f, g, h] =
+            *payload[..payload_len].first_chunk().ok_or(CodecError::BadBody)?;
+        let welcome = Welcome {
+            sample_size: u32::from_be_bytes([a, b, c, d]),
+            guarantee_bytes_per_s: u32::from_be_bytes([e, f, g, h]),
+        };
+        Ok((InitiatorState::Open(into_transport(handshake)?), Some(Answer::Welcome(welcome))))
+    }
+}
+
+impl ClientCodec for Initiator {
+    fn start(&mut self, output: &mut Vec<u8>) -> Result<(), CodecError> {
+        let InitiatorState::Handshake(handshake) = &mut self.state else {
+            return Err(CodecError::OutOfOrder);
+        };
+        frame::push_len(HELLO_LEN, output);
+        let start = output.len();
+        output.resize(start + HELLO_LEN, 0);
+        handshake
+            .write_message(&[], &mut output[start..])
+            .map(drop)
+            .map_err(|_| CodecError::NoRandomness)
+    }
+
+    fn decode(&mut self, input: &mut Vec<u8>) -> Result<Option<Answer>, CodecError> {
+        match std::mem::replace(&mut self.state, InitiatorState::Broken) {
+            InitiatorState::Handshake(handshake) => {
+                let (state, answer) = Self::welcome(handshake, input)?;
+                self.state = state;
+                Ok(answer)
+            }
+            InitiatorState::Open(mut transport) => {
+                while let Some(message) = open(&mut transport, input, frame::ANSWER_MESSAGE_MAX)? {
+                    if message.first() == Some(&frame::SAMPLE) {
+                        transport.rekey_incoming();
+                    }
+                    if let Some(answer) = frame::parse_answer(&message)? {
+                        self.state = InitiatorState::Open(transport);
+                        return Ok(Some(answer));
+                    }
+                }
+                self.state = InitiatorState::Open(transport);
+                Ok(None)
+            }
+            InitiatorState::Broken => Err(CodecError::OutOfOrder),
+        }
+    }
+
+    fn encode(&mut self, request: Request, output: &mut Vec<u8>) -> Result<(), CodecError> {
+        let InitiatorState::Open(transport) = &mut self.state else {
+            return Err(CodecError::OutOfOrder);
+        };
+        let mut message = Vec::new();
+        frame::push_request(&request, &mut message);
+        seal(transport, &message, output)
+    }
+}
+
+/// Appends `message`, encrypted, behind its length.
+fn seal(
+    transport: &mut TransportState,
+    message: &[u8],
+    output: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let sealed_len = message.len() + TAG_LEN;
+    frame::push_len(sealed_len, output);
+    let start = output.len();
+    output.resize(start + sealed_len, 0);
+    transport.write_message(message, &mut output[start..]).map_err(|_| CodecError::OutOfOrder)?;
+    Ok(())
+}
+
+/// Takes the next message from `input` and decrypts it, if it is there whole.
+fn open(
+    transport: &mut TransportState,
+    input: &mut Vec<u8>,
+    max: usize,
+) -> Result<Option<Zeroizing<Vec<u8>>>, CodecError> {
+    let Some(length) = frame::next_len(input, TAG_LEN + 1, max.max(TAG_LEN + 1))? else {
+        return Ok(None);
+    };
+    let mut message = Zeroizing::new(vec![0; length]);
+    let opened_len = transport
+        .read_message(&input[LENGTH_LEN..LENGTH_LEN + length], &mut message)
+        .map_err(|_| CodecError::BadMessage)?;
+    message.truncate(opened_len);
+    input.drain(..LENGTH_LEN + length);
+    Ok(Some(message))
+}
+
+fn into_transport(mut handshake: Box<HandshakeState>) -> Result<Box<TransportState>, CodecError> {
+    // The pre-shared key has done its part: overwrite snow's copy.
+    handshake.set_psk(PSK_LOCATION, &[0; 32]).map_err(|_| CodecError::OutOfOrder)?;
+    handshake.into_transport_mode().map(Box::new).map_err(|_| CodecError::OutOfOrder)
+}
+
+fn builder(private: &PrivateKey, hedge: SharedHedge) -> Builder<'_> {
+    let params: NoiseParams = NOISE_NAME.parse().expect("snow knows this protocol name");
+    Builder::with_resolver(params, Box::new(Resolver { hedge }))
+        .prologue(PROLOGUE)
+        .and_then(|builder| builder.local_private_key(private.as_bytes()))
+        .expect("prologue and key are set once")
+}
+
+/// snow's pure-Rust primitives, with two differences: ephemeral keys come from the hedge, and
+/// keys are overwritten when their owner is dropped.
+struct Resolver {
+    hedge: SharedHedge,
+}
+
+impl CryptoResolver for Resolver {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        Some(Box::new(HedgedRandom(Arc::clone(&self.hedge))))
+    }
+
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        Some(Box::new(WipingDh(DefaultResolver.resolve_dh(choice)?)))
+    }
+
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
+        DefaultResolver.resolve_hash(choice)
+    }
+
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        Some(Box::new(WipingCipher(DefaultResolver.resolve_cipher(choice)?)))
+    }
+}
+
+struct HedgedRandom(SharedHedge);
+
+impl Random for HedgedRandom {
+    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), snow::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(target);
+        Ok(())
+    }
+}
+
+struct WipingDh(Box<dyn Dh>);
+
+impl Drop for WipingDh {
+    fn drop(&mut self) {
+        self.0.set(&[0; 32]);
+    }
+}
+
+impl Dh for WipingDh {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn pub_len(&self) -> usize {
+        self.0.pub_len()
+    }
+    fn priv_len(&self) -> usize {
+        self.0.priv_len()
+    }
+    fn set(&mut self, private: &[u8]) {
+        self.0.set(private);
+    }
+    fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
+        self.0.generate(rng)
+    }
+    fn pubkey(&self) -> &[u8] {
+        self.0.pubkey()
+    }
+    fn privkey(&self) -> &[u8] {
+        self.0.privkey()
+    }
+    fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
+        self.0.dh(public, out)
+    }
+}
+
+struct WipingCipher(Box<dyn Cipher>);
+
+impl Drop for WipingCipher {
+    fn drop(&mut self) {
+        self.0.set(&[0; 32]);
+    }
+}
+
+impl Cipher for WipingCipher {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn set(&mut self, key: &[u8; 32]) {
+        self.0.set(key);
+    }
+    fn encrypt(&self, nonce: u64, authtext: &[u8], plaintext: &[u8], out: &mut [u8]) -> usize {
+        self.0.encrypt(nonce, authtext, plaintext, out)
+    }
+    fn decrypt(
+        &self,
+        nonce: u64,
+        authtext: &[u8],
+        ciphertext: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, snow::Error> {
+        self.0.decrypt(nonce, authtext, ciphertext, out)
+    }
+    fn rekey(&mut self) {
+        // Noise §4.2, as snow does it, but leaving no copy of the new key behind.
+        let mut sealed = [0; 32 + TAG_LEN];
+        self.0.encrypt(u64::MAX, &[], &[0; 32], &mut sealed);
+        let mut key = [0; 32];
+        key.copy_from_slice(&sealed[..32]);
+        self.0.set(&key);
+        key.zeroize();
+        sealed.zeroize();
+    }
+}
