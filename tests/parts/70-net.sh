@@ -5,4 +5,6 @@
 # timeout: 300
 set -euo pipefail
 
+cargo build --release --locked
+export NETRNG_BINARY=$CARGO_TARGET_DIR/release/netrng
 cargo test --locked --test net -- --test-threads=1 --nocapture
