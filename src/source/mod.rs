@@ -2,6 +2,8 @@
 //!
 //! Owns the way from the device to the stock. It does not know who will get the bytes.
 
+pub mod health;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
