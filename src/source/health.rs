@@ -31,7 +31,7 @@ const LEAST_MIN_ENTROPY: f64 = 0.1;
 ///
 /// `rng_quality` is what the kernel states for its current hwrng, in bits of entropy per 1,024
 /// bits (`/sys/class/misc/hw_random/rng_quality`); 0 means that the driver does not know.
-/// Since Linux 6.2 most drivers state 1024, full entropy.
+/// Since Linux 6.2 a driver that states nothing shows as 1024, full entropy, instead.
 pub fn default_min_entropy(rng_quality: Option<u32>) -> f64 {
     match rng_quality {
         None | Some(0) => UNKNOWN_MIN_ENTROPY,
