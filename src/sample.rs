@@ -16,6 +16,7 @@ pub const SAMPLE_SIZE_MAX: usize = 32 * 1024;
 /// A run of consecutive bytes read from one source, not yet given to anybody.
 ///
 /// Deliberately neither `Clone` nor `Copy`, and its `Debug` shows only the length.
+#[derive(Default)]
 pub struct Sample {
     bytes: Vec<u8>,
     /// Bytes before this index were split off and are already wiped.
@@ -41,6 +42,19 @@ impl Sample {
     /// The bytes, to be written to exactly one place by whoever consumes the sample.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
+    }
+
+    /// Moves all of `other` to the end: the bytes were read right after these.
+    pub fn append(&mut self, mut other: Sample) {
+        if self.is_empty() {
+            std::mem::swap(self, &mut other);
+            return;
+        }
+        // Grow into a buffer of its own, so that no unwiped copy stays behind.
+        let mut joined = Vec::with_capacity(self.len() + other.len());
+        joined.extend_from_slice(self.as_bytes());
+        joined.extend_from_slice(other.as_bytes());
+        *self = Sample::new(joined);
     }
 
     /// Moves at most `count` bytes from the front into a sample of their own; they are wiped
@@ -86,6 +100,17 @@ mod tests {
         let front = sample.split_front(4);
         assert_eq!(front.as_bytes(), [7; 4]);
         assert_eq!(sample.bytes, [0, 0, 0, 0, 7, 7, 7, 7, 7, 7]);
+    }
+
+    #[test]
+    fn appending_keeps_the_order() {
+        let mut sample = Sample::new(vec![1, 2, 3]);
+        let _ = sample.split_front(1);
+        sample.append(Sample::new(vec![4, 5]));
+        assert_eq!(sample.as_bytes(), [2, 3, 4, 5]);
+        let mut empty = Sample::default();
+        empty.append(sample);
+        assert_eq!(empty.as_bytes(), [2, 3, 4, 5]);
     }
 
     proptest! {

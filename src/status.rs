@@ -1,1 +1,183 @@
-//! To come.
+//! Status: what the threads tell each other and the admin about the source.
+//!
+//! Owns shared counters and the state of the source. It measures nothing itself.
+
+use crate::moment::Moment;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How the source is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SourceHealth {
+    /// Being opened for the first time, or in its start-up test.
+    #[default]
+    Starting,
+    /// Passed, and nothing wrong since.
+    Good,
+    /// Out of order: a short name of the failure, and the sentence for the log.
+    Failed {
+        /// The counter's name, as `health-test`, `eof`, `stalled`.
+        kind: &'static str,
+        /// What happened, for people.
+        text: String,
+    },
+}
+
+/// FIPS 140-2 counters of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FipsCounts {
+    /// Blocks of 2,500 bytes that passed all tests.
+    pub passed: u64,
+    /// Blocks that failed at least one.
+    pub failed: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slow {
+    health: SourceHealth,
+    failures: BTreeMap<&'static str, u64>,
+    last_failure: Option<(Moment, String)>,
+    description: String,
+    fips: FipsCounts,
+}
+
+/// The source as all threads see it: written by the reader, read by the event loop and
+/// status.
+#[derive(Debug, Default)]
+pub struct SourceStatus {
+    bytes_read: AtomicU64,
+    nanos_in_read: AtomicU64,
+    progress_at_nanos: AtomicU64,
+    /// Grows with every change of `health`.
+    changes: AtomicU64,
+    /// Set by the event loop when it would take a sample and there is none; the reader wakes
+    /// it then, and only then.
+    hungry: AtomicBool,
+    slow: Mutex<Slow>,
+}
+
+impl SourceStatus {
+    fn slow(&self) -> MutexGuard<'_, Slow> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Books a read.
+    pub fn record_read(&self, bytes: usize, span: Duration, now: Moment) {
+        self.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos_in_read.fetch_add(nanos, Ordering::Relaxed);
+        self.record_progress(now);
+    }
+
+    /// Notes that the reader is alive.
+    pub fn record_progress(&self, now: Moment) {
+        self.progress_at_nanos.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When the reader last got somewhere.
+    pub fn progress_at(&self) -> Moment {
+        Moment::from_nanos(self.progress_at_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Bytes read since the start, start-up tests included, and the time spent inside reads.
+    pub fn read_so_far(&self) -> (u64, Duration) {
+        let nanos = self.nanos_in_read.load(Ordering::Relaxed);
+        (self.bytes_read.load(Ordering::Relaxed), Duration::from_nanos(nanos))
+    }
+
+    /// The source passed its start-up test.
+    pub fn set_good(&self) {
+        self.slow().health = SourceHealth::Good;
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// The source failed. `false` if it had failed already.
+    pub fn set_failed(&self, kind: &'static str, text: &str, now: Moment) -> bool {
+        let mut slow = self.slow();
+        *slow.failures.entry(kind).or_default() += 1;
+        slow.last_failure = Some((now, text.to_owned()));
+        let failed_before = matches!(slow.health, SourceHealth::Failed { .. });
+        slow.health = SourceHealth::Failed { kind, text: text.to_owned() };
+        drop(slow);
+        self.changes.fetch_add(1, Ordering::Release);
+        !failed_before
+    }
+
+    /// How the source is.
+    pub fn health(&self) -> SourceHealth {
+        self.slow().health.clone()
+    }
+
+    /// A number that differs whenever [`SourceStatus::health`] may have changed.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Failures so far, by kind.
+    pub fn failures(&self) -> BTreeMap<&'static str, u64> {
+        self.slow().failures.clone()
+    }
+
+    /// The last failure and when it happened.
+    pub fn last_failure(&self) -> Option<(Moment, String)> {
+        self.slow().last_failure.clone()
+    }
+
+    /// Sets what the source is called: path, and the kernel's name of the device.
+    pub fn set_description(&self, description: String) {
+        self.slow().description = description;
+    }
+
+    /// What the source is called.
+    pub fn description(&self) -> String {
+        self.slow().description.clone()
+    }
+
+    /// Sets the FIPS 140-2 counters.
+    pub fn set_fips(&self, fips: FipsCounts) {
+        self.slow().fips = fips;
+    }
+
+    /// The FIPS 140-2 counters.
+    pub fn fips(&self) -> FipsCounts {
+        self.slow().fips
+    }
+
+    /// Asks to be woken by the next sample.
+    pub fn set_hungry(&self) {
+        self.hungry.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked; asks no more.
+    pub fn take_hungry(&self) -> bool {
+        // A plain load first: the usual answer is no, and costs no locked instruction.
+        self.hungry.load(Ordering::SeqCst) && self.hungry.swap(false, Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_and_every_change_is_seen() {
+        let status = SourceStatus::default();
+        let before = status.changes();
+        assert!(status.set_failed("eof", "the device ended", Moment::ZERO));
+        assert!(!status.set_failed("eof", "again", Moment::ZERO), "had failed already");
+        status.set_good();
+        assert_eq!(status.health(), SourceHealth::Good);
+        assert_eq!(status.failures()["eof"], 2);
+        assert_ne!(status.changes(), before);
+    }
+
+    #[test]
+    fn hunger_is_told_once() {
+        let status = SourceStatus::default();
+        status.set_hungry();
+        assert!(status.take_hungry());
+        assert!(!status.take_hungry());
+    }
+}

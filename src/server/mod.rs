@@ -2,9 +2,18 @@
 //!
 //! Owns sessions, shares, places and admission. It does not read devices or sockets.
 
+pub mod admission;
+pub mod core;
+pub mod gate;
+mod places;
+mod requests;
+pub mod roster;
 pub mod schedule;
 #[cfg(test)]
 mod schedule_tests;
+pub mod session;
+#[cfg(test)]
+mod simulation;
 
 use crate::keys::{Psk, PublicKey};
 use std::net::IpAddr;

@@ -2,6 +2,9 @@
 //!
 //! Owns the way from the device to the stock. It does not know who will get the bytes.
 
+pub mod fips;
+pub mod health;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,0 +1,660 @@
+//! The server's core: sessions, places, shares. Events in; bytes, samples and decisions out.
+//!
+//! Owns every decision about who is served, and the samples from the moment they leave the
+//! stock. It has no sockets, no threads and no clock: `event_loop` brings those. `handle_*`
+//! feeds an event in, `poll_*` drains what follows, and each call that needs time takes
+//! `now`.
+
+use super::admission::Capacity;
+use super::gate::Gate;
+use super::roster::{Client, Roster};
+use super::schedule::{FlowId, Scheduler};
+use super::session::{EndReason, MESSAGES_BURST, Peer, Session, SessionId, State};
+use super::{ClientRule, Limits};
+use crate::moment::Moment;
+use crate::sample::{SAMPLE_SIZE_MIN, Sample};
+use crate::wire::{ByeReason, Reply, ServerCodec, WaitReason};
+use log::{debug, info, warn};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Bytes a session may have outstanding. What a request adds beyond that is forgotten.
+pub const OUTSTANDING_MAX: u32 = 64 * 1024;
+/// A session whose output holds this much gets no more, and is not read, until some of it is
+/// sent.
+pub const OUTPUT_MAX: usize = 16 * 1024;
+/// Bytes given away before sockets are looked at again, so that a fast source does not keep
+/// the loop from them.
+const SERVE_BYTES_MAX: usize = 128 * 1024;
+/// How long a BYE may take to be sent.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Messages that each sample given earns: a request, a ping, and to spare.
+const MESSAGES_PER_SAMPLE: u32 = 4;
+/// When a client refused for want of capacity may try again. Capacity changes when another
+/// client leaves, which nobody can foretell.
+pub(super) const NO_CAPACITY_RETRY: Duration = Duration::from_secs(30);
+/// When a client that found even the line full may try again.
+pub(super) const FULL_RETRY: Duration = Duration::from_secs(10);
+/// What a client is told to wait while the source is out of order.
+const SOURCE_RETRY: Duration = Duration::from_secs(5);
+/// After a restart clients come back within moments; their own jitter spreads them.
+const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
+
+/// Whether the source gives bytes, as the clients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceState {
+    /// Has not passed its start-up test since the server started.
+    Starting,
+    /// Passed, and nothing wrong since.
+    Good,
+    /// Out of order; the reader tries to bring it back.
+    Failed,
+}
+
+/// What has happened so far, for status.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Counters {
+    /// Ended sessions by reason, refused connections included.
+    pub ended: BTreeMap<EndReason, u64>,
+    /// Handshakes answered.
+    pub handshakes: u64,
+    /// Sessions that proved their key.
+    pub proved: u64,
+    /// Bytes given to clients.
+    pub given_bytes: u64,
+    /// Answers that carried them.
+    pub given_samples: u64,
+    /// Sessions that gave their place up while idle.
+    pub parked: u64,
+}
+
+/// Makes the server's side of a protocol for a new connection.
+pub type MakeCodec = Box<dyn FnMut() -> Box<dyn ServerCodec + Send> + Send>;
+
+/// The pure server.
+pub struct Server {
+    pub(super) limits: Limits,
+    make_codec: MakeCodec,
+    pub(super) roster: Roster,
+    pub(super) sessions: Vec<Option<Session>>,
+    free: Vec<usize>,
+    scheduler: Scheduler,
+    pub(super) capacity: Capacity,
+    gate: Gate,
+    /// Sessions that have not proved a key, oldest first.
+    handshaking: BTreeSet<(Moment, SessionId)>,
+    /// Sessions that wait for a place, first come first.
+    pub(super) line: VecDeque<SessionId>,
+    pub(super) parked: usize,
+    pub(super) served: usize,
+    timers: BTreeSet<(Moment, SessionId)>,
+    /// When idle sessions are looked for, while somebody waits in line.
+    pub(super) idle_check: Option<Moment>,
+    dirty: Vec<SessionId>,
+    ended: VecDeque<(SessionId, EndReason)>,
+    source: SourceState,
+    /// Left over from a sample that was not given whole.
+    open: Sample,
+    broken_promise: bool,
+    /// Somebody left a place or the line: look who can have it.
+    pub(super) places_changed: bool,
+    pub(super) counters: Counters,
+}
+
+impl Server {
+    /// A server with nobody connected and a source that has not passed yet.
+    pub fn new(limits: Limits, clients: Vec<ClientRule>, make_codec: MakeCodec) -> Self {
+        let mut server = Server {
+            scheduler: Scheduler::new(limits.sample_size),
+            gate: Gate::new(limits.handshakes_per_s_per_address),
+            limits,
+            make_codec,
+            roster: Roster::default(),
+            sessions: Vec::new(),
+            free: Vec::new(),
+            capacity: Capacity::default(),
+            handshaking: BTreeSet::new(),
+            line: VecDeque::new(),
+            parked: 0,
+            served: 0,
+            timers: BTreeSet::new(),
+            idle_check: None,
+            dirty: Vec::new(),
+            ended: VecDeque::new(),
+            source: SourceState::Starting,
+            open: Sample::default(),
+            broken_promise: false,
+            places_changed: false,
+            counters: Counters::default(),
+        };
+        server.handle_clients(clients, Moment::ZERO);
+        server
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The clients it knows.
+    pub fn clients(&self) -> impl Iterator<Item = &Client> {
+        self.roster.iter()
+    }
+
+    /// Measured bytes per second of the source.
+    pub fn capacity_bytes_per_s(&self) -> Option<u64> {
+        self.capacity.bytes_per_s()
+    }
+
+    /// Sessions with a place.
+    pub fn served_sessions(&self) -> usize {
+        self.served
+    }
+
+    /// Sessions in line for a place.
+    pub fn waiting_sessions(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Connections that have not proved a key.
+    pub fn handshaking_sessions(&self) -> usize {
+        self.handshaking.len()
+    }
+
+    // ---- events -------------------------------------------------------------------------
+
+    /// A connection was accepted. `None`: it is refused, and counted; close it.
+    pub fn handle_accept(&mut self, peer: Peer, now: Moment) -> Option<SessionId> {
+        if let Err(refusal) = self.gate.enter(peer.address, now) {
+            debug!("{peer} refused: {refusal}");
+            *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
+            return None;
+        }
+        self.make_room(peer, now);
+        let deadline = now + self.limits.handshake_timeout;
+        let session = Session {
+            peer,
+            state: State::Handshaking { deadline },
+            codec: (self.make_codec)(),
+            input: Vec::new(),
+            output: Vec::new(),
+            flow: None,
+            outstanding: 0,
+            active_at: now,
+            told_place: 0,
+            stuck_since: None,
+            timer: None,
+            message_allowance: MESSAGES_BURST,
+            allowance_at: now,
+            dirty: false,
+            given_bytes: 0,
+            proved_at: now,
+        };
+        let id = match self.free.pop() {
+            Some(index) => SessionId(index),
+            None => {
+                self.sessions.push(None);
+                SessionId(self.sessions.len() - 1)
+            }
+        };
+        self.sessions[id.0] = Some(session);
+        self.handshaking.insert((deadline, id));
+        self.settle(id);
+        Some(id)
+    }
+
+    /// Bytes came in.
+    pub fn handle_bytes(&mut self, id: SessionId, bytes: &[u8], now: Moment) {
+        let Some(session) = self.session(id) else { return };
+        session.input.extend_from_slice(bytes);
+        session.fill_allowance(now);
+        self.handle_input(id, now);
+        self.promote(now);
+    }
+
+    /// The peer closed the connection, or it broke.
+    pub fn handle_closed(&mut self, id: SessionId, reason: EndReason, now: Moment) {
+        let reason = match self.session(id).map(|session| session.state) {
+            Some(State::Closing { reason, .. }) => EndReason::Bye(reason),
+            Some(_) => reason,
+            None => return,
+        };
+        self.end(id, reason, now);
+        self.promote(now);
+    }
+
+    /// The first `count` bytes of the output were sent.
+    pub fn handle_sent(&mut self, id: SessionId, count: usize, now: Moment) {
+        let Some(session) = self.session(id) else { return };
+        if count >= session.output.len() {
+            session.output = Vec::new();
+        } else {
+            session.output.drain(..count);
+        }
+        if session.output.is_empty() {
+            session.stuck_since = None;
+        } else if count > 0 || session.stuck_since.is_none() {
+            session.stuck_since = Some(now);
+        }
+        if let (State::Closing { reason, .. }, true) = (session.state, session.output.is_empty()) {
+            self.end(id, EndReason::Bye(reason), now);
+        } else {
+            self.settle(id);
+            self.handle_input(id, now);
+        }
+        self.promote(now);
+    }
+
+    /// The source passed its tests or failed.
+    pub fn handle_source(&mut self, state: SourceState, now: Moment) {
+        if std::mem::replace(&mut self.source, state) == state {
+            return;
+        }
+        if state == SourceState::Good {
+            return;
+        }
+        self.open = Sample::default();
+        self.capacity.reset();
+        for id in self.ids() {
+            self.tell_wait(id, now);
+        }
+    }
+
+    /// The source was read: so many bytes in so much time inside reads.
+    pub fn handle_reading(&mut self, bytes: u64, span: Duration, now: Moment) {
+        let is_first = self.capacity.bytes_per_s().is_none();
+        if !self.capacity.handle_reading(bytes, span) {
+            return;
+        }
+        let Some(capacity) = self.capacity.bytes_per_s() else { return };
+        if is_first {
+            info!("the source gives {capacity} bytes/s");
+            self.places_changed = true;
+            self.promote(now);
+        }
+        let promised = self.promised();
+        let broken = promised > capacity;
+        if broken && !self.broken_promise {
+            warn!(
+                "the source gives {capacity} bytes/s, less than the {promised} bytes/s guaranteed: \
+                 shares shrink in proportion to the guarantees, and nobody new is promised any"
+            );
+        } else if self.broken_promise && !broken {
+            info!("the source gives {capacity} bytes/s: all guarantees are kept again");
+        }
+        self.broken_promise = broken;
+    }
+
+    /// The clients file was read again: new rules hold for living sessions at once.
+    pub fn handle_clients(&mut self, clients: Vec<ClientRule>, now: Moment) {
+        let removed = self.roster.replace(clients);
+        for (flow, sessions) in removed {
+            for id in sessions {
+                self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
+            }
+            self.scheduler.remove(flow);
+        }
+        let rules: Vec<_> = self.roster.iter().map(|c| (c.flow, c.flow_rule())).collect();
+        for (flow, rule) in rules {
+            self.scheduler.set_rule(flow, rule, now);
+        }
+        for id in self.ids() {
+            self.apply_rule(id, now);
+        }
+        self.promote(now);
+    }
+
+    /// Limits were read again. Sample size and stock stay as they were.
+    pub fn handle_limits(&mut self, limits: Limits, now: Moment) {
+        self.gate.set_rate(limits.handshakes_per_s_per_address);
+        self.limits = Limits { sample_size: self.limits.sample_size, ..limits };
+        self.places_changed = true;
+        self.promote(now);
+    }
+
+    /// The server stops: everybody is told.
+    pub fn handle_shutdown(&mut self, now: Moment) {
+        self.limits.max_clients = 0;
+        for id in self.ids() {
+            self.bye(id, ByeReason::ShuttingDown, SHUTDOWN_RETRY, now);
+        }
+    }
+
+    /// Time has come to `now`.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        while let Some(&(at, id)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some(session) = self.session(id) {
+                session.timer = None;
+            }
+            match self.overdue(id, now) {
+                Some(reason) => self.end(id, reason, now),
+                None => self.settle(id),
+            }
+        }
+        if self.idle_check.is_some_and(|at| at <= now) {
+            self.park_idle(now);
+        }
+        self.promote(now);
+    }
+
+    // ---- what follows -------------------------------------------------------------------
+
+    /// The earliest moment at which [`Server::handle_timeout`] or [`Server::serve`] has
+    /// something to do, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        let timer = self.timers.first().map(|&(at, _)| at);
+        let limited = self.scheduler.poll_timeout().filter(|_| self.source == SourceState::Good);
+        [timer, limited, self.idle_check].into_iter().flatten().min()
+    }
+
+    /// The next session whose output may be sent, or that may be read again.
+    pub fn poll_flush(&mut self) -> Option<SessionId> {
+        while let Some(id) = self.dirty.pop() {
+            if let Some(session) = self.session(id) {
+                session.dirty = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The next session that ended: close its connection.
+    pub fn poll_ended(&mut self) -> Option<(SessionId, EndReason)> {
+        self.ended.pop_front()
+    }
+
+    /// What is to be sent to a session.
+    pub fn output(&self, id: SessionId) -> &[u8] {
+        self.sessions.get(id.0).and_then(Option::as_ref).map_or(&[], |session| &session.output)
+    }
+
+    /// Whether a session's bytes may be read: not while it does not take its answers.
+    pub fn accepts_input(&self, id: SessionId) -> bool {
+        self.sessions.get(id.0).and_then(Option::as_ref).is_some_and(|session| {
+            session.output.len() < OUTPUT_MAX && !matches!(session.state, State::Closing { .. })
+        })
+    }
+
+    /// Whether somebody could be given bytes now, if there were any.
+    pub fn is_hungry(&mut self, now: Moment) -> bool {
+        self.source == SourceState::Good && self.scheduler.has_turn(now)
+    }
+
+    /// Gives bytes away until nobody wants any, the stock is empty, or sockets are due.
+    /// Returns the bytes given.
+    pub fn serve(&mut self, stock: &mut dyn FnMut() -> Option<Sample>, now: Moment) -> usize {
+        let mut given = 0;
+        while given < SERVE_BYTES_MAX && self.source == SourceState::Good {
+            let slice = self.slice();
+            let Some(turn) = self.scheduler.poll_turn(slice, now) else { break };
+            let Some(id) = self.roster.next_session(turn.flow, |id| self.can_take(id)) else {
+                self.scheduler.set_want(turn.flow, 0, now);
+                continue;
+            };
+            let outstanding = self.session(id).map_or(0, |session| session.outstanding as usize);
+            let count = turn.at_most.min(outstanding);
+            while self.open.len() < count {
+                let Some(sample) = stock() else { return given };
+                self.open.append(sample);
+            }
+            let piece = self.open.split_front(count);
+            self.give(id, turn.flow, piece, now);
+            given += count;
+        }
+        given
+    }
+
+    // ---- inside -------------------------------------------------------------------------
+
+    fn give(&mut self, id: SessionId, flow: FlowId, piece: Sample, now: Moment) {
+        let count = piece.len();
+        self.scheduler.charge(flow, count, now);
+        let Some(session) = self.sessions.get_mut(id.0).and_then(Option::as_mut) else { return };
+        session.outstanding -= u32::try_from(count).unwrap_or(session.outstanding);
+        session.given_bytes += count as u64;
+        session.earn_messages(MESSAGES_PER_SAMPLE);
+        session.active_at = now;
+        let result = session.codec.encode(Reply::Sample(piece), &mut session.output);
+        self.counters.given_bytes += count as u64;
+        self.counters.given_samples += 1;
+        self.roster.record_given(flow, count as u64);
+        match result {
+            Ok(()) => self.touch(id),
+            Err(error) => self.end(id, EndReason::Codec(error), now),
+        }
+        self.refresh_flow(flow, now);
+    }
+
+    pub(super) fn can_take(&self, id: SessionId) -> bool {
+        self.sessions
+            .get(id.0)
+            .and_then(Option::as_ref)
+            .is_some_and(|session| session.wants_bytes() && session.output.len() < OUTPUT_MAX)
+    }
+
+    /// The largest answer now: a whole sample, unless a round through all who wait would take
+    /// longer than `max_round`.
+    fn slice(&self) -> usize {
+        let most = self.limits.sample_size;
+        let Some(capacity) = self.capacity.bytes_per_s() else { return most };
+        let waiting = self.scheduler.waiting().max(1) as u128;
+        let per_round = u128::from(capacity) * self.limits.max_round.as_millis() / 1000;
+        let fair = usize::try_from(per_round / waiting).unwrap_or(most);
+        fair.clamp(SAMPLE_SIZE_MIN.min(most), most)
+    }
+
+    /// Tells a session that wants bytes why it gets none now.
+    pub(super) fn tell_wait(&mut self, id: SessionId, now: Moment) {
+        let reason = match self.source {
+            SourceState::Good => return,
+            SourceState::Starting => WaitReason::SourceStarting,
+            SourceState::Failed => WaitReason::SourceFailed,
+        };
+        if self.session(id).is_some_and(|session| session.wants_bytes()) {
+            self.reply(id, Reply::Wait(reason, SOURCE_RETRY), now);
+        }
+    }
+
+    pub(super) fn reply(&mut self, id: SessionId, reply: Reply, now: Moment) {
+        let Some(session) = self.session(id) else { return };
+        match session.codec.encode(reply, &mut session.output) {
+            Ok(()) => self.touch(id),
+            Err(error) => self.end(id, EndReason::Codec(error), now),
+        }
+    }
+
+    /// Says BYE and closes once that is sent. A session that has proved nothing just ends.
+    pub(super) fn bye(&mut self, id: SessionId, reason: ByeReason, retry: Duration, now: Moment) {
+        let Some(session) = self.session(id) else { return };
+        match session.state {
+            State::Closing { .. } => return,
+            State::Handshaking { .. } => return self.end(id, EndReason::Bye(reason), now),
+            _ => {}
+        }
+        session.outstanding = 0;
+        let flow = session.flow;
+        self.set_state(id, State::Closing { deadline: now + CLOSING_TIMEOUT, reason });
+        self.reply(id, Reply::Bye(reason, retry), now);
+        self.settle(id);
+        if let Some(flow) = flow {
+            self.roster.forget_session(flow, id);
+            self.refresh_flow(flow, now);
+        }
+    }
+
+    /// Ends a session at once: what it was not sent is wiped.
+    pub(super) fn end(&mut self, id: SessionId, reason: EndReason, now: Moment) {
+        self.leave_state(id);
+        let Some(session) = self.sessions.get_mut(id.0).and_then(Option::take) else { return };
+        if !session.is_proved() {
+            debug!("{} ended before it proved a key: {reason}", session.peer);
+        } else {
+            let name = session.flow.and_then(|flow| self.roster.by_flow(flow));
+            let name = name.map_or("(removed)", |client| client.rule.name.as_str());
+            info!(
+                "client {name} at {} left: {reason}, {} bytes",
+                session.peer, session.given_bytes
+            );
+        }
+        if let Some(at) = session.timer {
+            self.timers.remove(&(at, id));
+        }
+        *self.counters.ended.entry(reason).or_default() += 1;
+        self.ended.push_back((id, reason));
+        self.free.push(id.0);
+        if let Some(flow) = session.flow {
+            self.roster.forget_session(flow, id);
+            self.roster.record_end(flow, reason);
+            self.refresh_flow(flow, now);
+        }
+    }
+
+    /// The one place where a session's state changes: whatever counts it follows.
+    pub(super) fn set_state(&mut self, id: SessionId, state: State) {
+        self.leave_state(id);
+        match state {
+            State::Handshaking { deadline } => {
+                self.handshaking.insert((deadline, id));
+            }
+            State::InLine => self.line.push_back(id),
+            State::Parked => self.parked += 1,
+            State::Served => self.served += 1,
+            State::Closing { .. } => {}
+        }
+        if let Some(session) = self.session(id) {
+            session.state = state;
+        }
+        self.settle(id);
+    }
+
+    fn leave_state(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(id.0).and_then(Option::as_ref) else { return };
+        match session.state {
+            State::Handshaking { deadline } => {
+                if self.handshaking.remove(&(deadline, id)) {
+                    self.gate.leave(session.peer.address);
+                }
+            }
+            State::InLine => {
+                self.line.retain(|&other| other != id);
+                self.places_changed = true;
+            }
+            State::Parked => self.parked -= 1,
+            State::Served => {
+                self.served -= 1;
+                self.places_changed = true;
+            }
+            State::Closing { .. } => {}
+        }
+    }
+
+    /// Makes room among those who have proved nothing: the oldest of a crowded address goes,
+    /// then the oldest of all. A handshake takes moments; whoever is oldest has least excuse.
+    fn make_room(&mut self, peer: Peer, now: Moment) {
+        if self.gate.pending(peer.address) > self.limits.max_handshakes_per_address {
+            let same = super::gate::block(peer.address);
+            let oldest = self.handshaking.iter().map(|&(_, id)| id).find(|id| {
+                let session = self.sessions.get(id.0).and_then(Option::as_ref);
+                session.is_some_and(|s| super::gate::block(s.peer.address) == same)
+            });
+            if let Some(id) = oldest {
+                self.end(id, EndReason::Crowded, now);
+            }
+        }
+        if self.handshaking.len() >= self.limits.max_handshakes {
+            if let Some(&(_, id)) = self.handshaking.first() {
+                self.end(id, EndReason::Crowded, now);
+            }
+        }
+    }
+
+    fn apply_rule(&mut self, id: SessionId, now: Moment) {
+        let Some(session) = self.session(id) else { return };
+        let (Some(flow), address, true) = (session.flow, session.peer.address, session.is_proved())
+        else {
+            return;
+        };
+        let Some(client) = self.roster.by_flow_mut(flow) else { return };
+        if !client.rule.allows(address) {
+            return self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
+        }
+        let surplus = client.surplus_sessions();
+        for old in surplus {
+            self.bye(old, ByeReason::Replaced, Duration::ZERO, now);
+        }
+        self.refresh_flow(flow, now);
+    }
+
+    /// Tells the scheduler what the session's client wants now.
+    pub(super) fn refresh(&mut self, id: SessionId, now: Moment) {
+        if let Some(flow) = self.session(id).and_then(|session| session.flow) {
+            self.refresh_flow(flow, now);
+        }
+    }
+
+    fn refresh_flow(&mut self, flow: FlowId, now: Moment) {
+        let Some(client) = self.roster.by_flow(flow) else { return };
+        let want = client
+            .sessions
+            .iter()
+            .filter(|&&id| self.can_take(id))
+            .filter_map(|id| self.sessions.get(id.0).and_then(Option::as_ref))
+            .map(|session| u64::from(session.outstanding))
+            .sum();
+        self.scheduler.set_want(flow, want, now);
+    }
+
+    /// Puts a session on the list of those to flush.
+    pub(super) fn touch(&mut self, id: SessionId) {
+        let Some(session) = self.session(id) else { return };
+        if !std::mem::replace(&mut session.dirty, true) {
+            self.dirty.push(id);
+        }
+    }
+
+    /// Sets the session's timer to its nearest deadline.
+    fn settle(&mut self, id: SessionId) {
+        let write_timeout = self.limits.write_timeout;
+        let Some(session) = self.sessions.get_mut(id.0).and_then(Option::as_mut) else { return };
+        let deadline = session.deadline(write_timeout);
+        if session.timer == deadline {
+            return;
+        }
+        if let Some(at) = session.timer {
+            self.timers.remove(&(at, id));
+        }
+        if let Some(at) = deadline {
+            self.timers.insert((at, id));
+        }
+        session.timer = deadline;
+    }
+
+    fn overdue(&self, id: SessionId, now: Moment) -> Option<EndReason> {
+        let session = self.sessions.get(id.0).and_then(Option::as_ref)?;
+        if session.stuck_since.is_some_and(|since| since + self.limits.write_timeout <= now) {
+            return Some(EndReason::WriteTimeout);
+        }
+        match session.state {
+            State::Handshaking { deadline } if deadline <= now => Some(EndReason::HandshakeTimeout),
+            State::Closing { deadline, reason } if deadline <= now => Some(EndReason::Bye(reason)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn session(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(id.0).and_then(Option::as_mut)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+        let sessions = self.sessions.iter().enumerate();
+        sessions.filter_map(|(index, session)| Some((SessionId(index), session.as_ref()?)))
+    }
+
+    fn ids(&self) -> Vec<SessionId> {
+        self.iter().map(|(id, _)| id).collect()
+    }
+}

@@ -1,0 +1,184 @@
+//! The gate: how many strangers may knock, and how often.
+//!
+//! Owns the caps on connections that have not proved a key and on handshakes per second, by
+//! address. It holds no connection; a refusal is a reason.
+
+use crate::moment::Moment;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+/// Addresses remembered at once. Above it those that are idle are forgotten; if none is, a
+/// new address is refused.
+const ADDRESSES_MAX: usize = 4096;
+/// Milli-tokens of one handshake.
+const HANDSHAKE: u64 = 1000;
+
+/// Why a connection is closed as soon as it is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refusal {
+    /// This address begins handshakes faster than allowed.
+    HandshakeRate,
+    /// More addresses knock than are remembered.
+    TooManyAddresses,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::HandshakeRate => "handshake-rate",
+            Refusal::TooManyAddresses => "too-many-addresses",
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Knocker {
+    /// Connections from here that have not proved a key.
+    pending: usize,
+    /// Token bucket for handshakes.
+    milli_tokens: u64,
+    filled_at: Moment,
+}
+
+/// The gate.
+#[derive(Debug)]
+pub struct Gate {
+    handshakes_per_s: u64,
+    knockers: BTreeMap<IpAddr, Knocker>,
+}
+
+impl Gate {
+    /// A gate that lets each address begin so many handshakes per second, with a burst of as
+    /// many.
+    pub fn new(handshakes_per_s_per_address: u32) -> Self {
+        Gate { handshakes_per_s: handshakes_per_s_per_address.into(), knockers: BTreeMap::new() }
+    }
+
+    /// Changes the rate.
+    pub fn set_rate(&mut self, handshakes_per_s_per_address: u32) {
+        self.handshakes_per_s = handshakes_per_s_per_address.into();
+    }
+
+    /// A connection from `address`.
+    ///
+    /// # Errors
+    /// [`Refusal`], if it is one too many.
+    pub fn enter(&mut self, address: IpAddr, now: Moment) -> Result<(), Refusal> {
+        let address = block(address);
+        if !self.knockers.contains_key(&address) && self.knockers.len() >= ADDRESSES_MAX {
+            self.forget_idle(now);
+            if self.knockers.len() >= ADDRESSES_MAX {
+                return Err(Refusal::TooManyAddresses);
+            }
+        }
+        let rate = self.handshakes_per_s;
+        let knocker = self.knockers.entry(address).or_insert(Knocker {
+            pending: 0,
+            milli_tokens: rate * HANDSHAKE,
+            filled_at: now,
+        });
+        knocker.fill(rate, now);
+        knocker.milli_tokens =
+            knocker.milli_tokens.checked_sub(HANDSHAKE).ok_or(Refusal::HandshakeRate)?;
+        knocker.pending += 1;
+        Ok(())
+    }
+
+    /// A connection from `address` proved its key, or ended before.
+    pub fn leave(&mut self, address: IpAddr) {
+        if let Some(knocker) = self.knockers.get_mut(&block(address)) {
+            knocker.pending = knocker.pending.saturating_sub(1);
+        }
+    }
+
+    /// Connections from `address` that have not proved a key.
+    pub fn pending(&self, address: IpAddr) -> usize {
+        self.knockers.get(&block(address)).map_or(0, |knocker| knocker.pending)
+    }
+
+    fn forget_idle(&mut self, now: Moment) {
+        let rate = self.handshakes_per_s;
+        self.knockers.retain(|_, knocker| {
+            knocker.fill(rate, now);
+            knocker.pending > 0 || knocker.milli_tokens < rate * HANDSHAKE
+        });
+    }
+}
+
+impl Knocker {
+    fn fill(&mut self, rate: u64, now: Moment) {
+        let millis = u64::try_from(now.since(self.filled_at).as_millis()).unwrap_or(u64::MAX);
+        let tokens = millis.saturating_mul(rate);
+        self.milli_tokens = self.milli_tokens.saturating_add(tokens).min(rate * HANDSHAKE);
+        self.filled_at = self.filled_at + Duration::from_millis(millis);
+    }
+}
+
+/// What counts as one address: an IPv6 host usually has a whole /64 to itself.
+pub(super) fn block(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => IpAddr::V4(address),
+            None => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn host(number: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(number))
+    }
+
+    #[test]
+    fn a_burst_and_then_the_rate() {
+        let mut gate = Gate::new(5);
+        let mut now = Moment::from_nanos(0);
+        let entered = (0..20).filter(|_| gate.enter(host(1), now).is_ok()).count();
+        assert_eq!(entered, 5);
+        assert_eq!(gate.enter(host(1), now), Err(Refusal::HandshakeRate));
+        assert_eq!(gate.enter(host(2), now), Ok(()), "others are not touched");
+        now = now + Duration::from_millis(400);
+        let entered = (0..20).filter(|_| gate.enter(host(1), now).is_ok()).count();
+        assert_eq!(entered, 2);
+    }
+
+    #[test]
+    fn often_asked_it_still_fills_at_its_rate() {
+        let mut gate = Gate::new(5);
+        let mut now = Moment::ZERO;
+        let mut entered = 0;
+        for _ in 0..10_000 {
+            now = now + Duration::from_micros(700);
+            entered += usize::from(gate.enter(host(1), now).is_ok());
+        }
+        assert_eq!(entered, 5 + 35, "7 s at 5 per second after a burst of 5");
+    }
+
+    #[test]
+    fn an_ipv6_host_cannot_hide_in_its_64() {
+        let mut gate = Gate::new(1);
+        let address = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
+        assert_eq!(gate.enter(address(1), Moment::ZERO), Ok(()));
+        assert_eq!(gate.enter(address(2), Moment::ZERO), Err(Refusal::HandshakeRate));
+        assert_eq!(gate.pending(address(3)), 1);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_idle_addresses_are_forgotten() {
+        let mut gate = Gate::new(10);
+        for number in 0..4096 {
+            assert_eq!(gate.enter(host(number), Moment::ZERO), Ok(()));
+        }
+        assert_eq!(gate.enter(host(9999), Moment::ZERO), Err(Refusal::TooManyAddresses));
+        gate.leave(host(7));
+        let later = Moment::ZERO + Duration::from_secs(1);
+        assert_eq!(gate.enter(host(9999), later), Ok(()));
+    }
+}

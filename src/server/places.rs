@@ -1,0 +1,149 @@
+//! Places: who is served, who waits in line, who gave the place up.
+//!
+//! Owns the rules for `max_clients`, the waiting line, admission by guarantee and idle
+//! sessions. A session that gives its place up keeps its connection and joins the line when it
+//! asks again, so idle clients that swap places cost no handshakes.
+
+use super::admission::{self, Admission};
+use super::core::{FULL_RETRY, NO_CAPACITY_RETRY, Server};
+use super::session::{SessionId, State};
+use crate::moment::Moment;
+use crate::wire::{ByeReason, Reply, WaitReason};
+use log::warn;
+use std::time::Duration;
+
+impl Server {
+    /// Serves a proved session, or lets it wait in line, or sends it away with a reason.
+    pub(super) fn find_place(&mut self, id: SessionId, now: Moment) {
+        if self.line.is_empty() && self.served < self.limits.max_clients {
+            match self.admission(id) {
+                Admission::Yes => return self.seat(id, now),
+                Admission::No { most_bytes_per_s } => {
+                    return self.refuse_promise(id, most_bytes_per_s, now);
+                }
+                Admission::Later => {}
+            }
+        }
+        let is_parked = self.session(id).is_some_and(|session| session.state == State::Parked);
+        if self.line.len() + self.parked - usize::from(is_parked) >= self.limits.max_waiting {
+            return self.bye(id, ByeReason::Full, FULL_RETRY, now);
+        }
+        self.set_state(id, State::InLine);
+        self.tell_place(id, self.line.len(), now);
+        self.idle_check = Some(now);
+    }
+
+    /// Gives free places to those who wait, first come first served.
+    pub(super) fn promote(&mut self, now: Moment) {
+        while std::mem::take(&mut self.places_changed) {
+            while self.served < self.limits.max_clients {
+                let Some(&id) = self.line.front() else { break };
+                match self.admission(id) {
+                    Admission::Later => break,
+                    Admission::Yes => self.seat(id, now),
+                    Admission::No { most_bytes_per_s } => {
+                        self.refuse_promise(id, most_bytes_per_s, now);
+                    }
+                }
+            }
+            self.places_changed = false;
+            let places: Vec<_> = (1..).zip(self.line.iter().copied()).collect();
+            for (place, id) in places {
+                self.tell_place(id, place, now);
+            }
+        }
+        if self.line.is_empty() {
+            self.idle_check = None;
+        }
+    }
+
+    /// Takes places from sessions that have been idle too long, as many as wait in line.
+    pub(super) fn park_idle(&mut self, now: Moment) {
+        self.idle_check = None;
+        if self.line.is_empty() {
+            return;
+        }
+        let timeout = self.limits.idle_timeout;
+        let mut idle: Vec<(Moment, SessionId)> = self
+            .iter()
+            .filter(|(_, session)| session.state == State::Served && session.outstanding == 0)
+            .map(|(id, session)| (session.active_at + timeout, id))
+            .collect();
+        idle.sort_unstable();
+        for &(_, id) in idle.iter().take(self.line.len()).filter(|&&(at, _)| at <= now) {
+            self.set_state(id, State::Parked);
+            self.counters.parked += 1;
+        }
+        self.promote(now);
+        if !self.line.is_empty() {
+            let next = idle.iter().map(|&(at, _)| at).find(|&at| at > now);
+            self.idle_check = Some(next.unwrap_or(now + timeout));
+        }
+    }
+
+    /// Bytes per second promised to clients that have a place.
+    pub fn promised(&self) -> u64 {
+        self.roster
+            .iter()
+            .filter(|client| client.sessions.iter().any(|&id| self.has_place(id)))
+            .map(|client| client.rule.guarantee_bytes_per_s)
+            .sum()
+    }
+
+    fn seat(&mut self, id: SessionId, now: Moment) {
+        self.set_state(id, State::Served);
+        let Some(session) = self.session(id) else { return };
+        session.active_at = now;
+        session.told_place = 0;
+        let flow = session.flow;
+        if let Some(client) = flow.and_then(|flow| self.roster.by_flow_mut(flow)) {
+            client.refusal_logged = false;
+        }
+        self.tell_wait(id, now);
+        self.refresh(id, now);
+    }
+
+    fn tell_place(&mut self, id: SessionId, place: usize, now: Moment) {
+        let Some(session) = self.session(id) else { return };
+        if std::mem::replace(&mut session.told_place, place) != place {
+            let span = Duration::from_millis(place as u64);
+            self.reply(id, Reply::Wait(WaitReason::InLine, span), now);
+        }
+    }
+
+    fn admission(&self, id: SessionId) -> Admission {
+        let flow = self.sessions.get(id.0).and_then(Option::as_ref).and_then(|s| s.flow);
+        let Some(client) = flow.and_then(|flow| self.roster.by_flow(flow)) else {
+            return Admission::Yes;
+        };
+        if client.sessions.iter().any(|&other| other != id && self.has_place(other)) {
+            return Admission::Yes;
+        }
+        admission::admit(
+            self.capacity.bytes_per_s(),
+            self.limits.headroom,
+            self.promised(),
+            client.rule.guarantee_bytes_per_s,
+        )
+    }
+
+    fn has_place(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id.0).and_then(Option::as_ref);
+        session.is_some_and(|session| session.state == State::Served)
+    }
+
+    fn refuse_promise(&mut self, id: SessionId, most_bytes_per_s: u64, now: Moment) {
+        let promised = self.promised();
+        let flow = self.session(id).and_then(|session| session.flow);
+        if let Some(client) = flow.and_then(|flow| self.roster.by_flow_mut(flow)) {
+            if !std::mem::replace(&mut client.refusal_logged, true) {
+                warn!(
+                    "client {} is refused: its guarantee of {} bytes/s does not fit beside the \
+                     {promised} bytes/s promised already; {most_bytes_per_s} may be promised in all",
+                    client.rule.name, client.rule.guarantee_bytes_per_s
+                );
+            }
+        }
+        self.bye(id, ByeReason::NoCapacity, NO_CAPACITY_RETRY, now);
+    }
+}

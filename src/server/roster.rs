@@ -1,0 +1,198 @@
+//! The roster: the clients the server knows, and the sessions each has.
+//!
+//! Owns the rules from the clients file and what each client got. It does not decide who is
+//! served.
+
+use super::schedule::{FlowId, FlowRule};
+use super::session::{EndReason, SessionId};
+use super::{AddressRange, ClientRule};
+use crate::keys::PublicKey;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+/// One client of the clients file.
+#[derive(Debug)]
+pub struct Client {
+    /// What the file says of it.
+    pub rule: ClientRule,
+    /// Its name to the scheduler, for as long as its key stays in the file.
+    pub flow: FlowId,
+    /// Its proved sessions, oldest first.
+    pub sessions: VecDeque<SessionId>,
+    /// Bytes given to it since the server started.
+    pub given_bytes: u64,
+    /// Answers given, so that its sessions take turns.
+    turns: usize,
+    /// Why its last session ended.
+    pub last_end: Option<EndReason>,
+    /// Whether its refusal for want of capacity was logged already.
+    pub refusal_logged: bool,
+}
+
+impl Client {
+    /// What the scheduler needs to know of the rule.
+    pub fn flow_rule(&self) -> FlowRule {
+        FlowRule {
+            weight: self.rule.weight.max(1),
+            guarantee_bytes_per_s: self.rule.guarantee_bytes_per_s,
+            limit_bytes_per_s: self.rule.limit_bytes_per_s,
+        }
+    }
+
+    /// The oldest sessions above `max_sessions`, oldest first.
+    pub fn surplus_sessions(&self) -> Vec<SessionId> {
+        let most = self.rule.max_sessions.max(1) as usize;
+        let surplus = self.sessions.len().saturating_sub(most);
+        self.sessions.iter().copied().take(surplus).collect()
+    }
+}
+
+/// All clients.
+#[derive(Debug, Default)]
+pub struct Roster {
+    clients: BTreeMap<FlowId, Client>,
+    by_key: BTreeMap<PublicKey, FlowId>,
+    next_flow: u32,
+}
+
+impl Roster {
+    /// Takes a new clients file. A client whose key stays keeps its flow and its sessions;
+    /// those whose key is gone are returned with their sessions.
+    pub fn replace(&mut self, rules: Vec<ClientRule>) -> Vec<(FlowId, Vec<SessionId>)> {
+        let mut gone = std::mem::take(&mut self.by_key);
+        for rule in rules {
+            let key = rule.key;
+            match gone.remove(&key) {
+                Some(flow) => {
+                    self.by_key.insert(key, flow);
+                    if let Some(client) = self.clients.get_mut(&flow) {
+                        client.rule = rule;
+                    }
+                }
+                None => self.insert(rule),
+            }
+        }
+        let gone = gone.into_values().filter_map(|flow| self.clients.remove(&flow));
+        gone.map(|client| (client.flow, client.sessions.into_iter().collect())).collect()
+    }
+
+    fn insert(&mut self, rule: ClientRule) {
+        let flow = FlowId(self.next_flow);
+        self.next_flow += 1;
+        self.by_key.insert(rule.key, flow);
+        let client = Client {
+            rule,
+            flow,
+            sessions: VecDeque::new(),
+            given_bytes: 0,
+            turns: 0,
+            last_end: None,
+            refusal_logged: false,
+        };
+        self.clients.insert(flow, client);
+    }
+
+    /// All clients, in the order they came into the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.clients.values()
+    }
+
+    /// The client with this key.
+    pub fn by_key(&self, key: &PublicKey) -> Option<&Client> {
+        self.clients.get(self.by_key.get(key)?)
+    }
+
+    /// The client of this flow.
+    pub fn by_flow(&self, flow: FlowId) -> Option<&Client> {
+        self.clients.get(&flow)
+    }
+
+    /// The client of this flow, to be changed.
+    pub fn by_flow_mut(&mut self, flow: FlowId) -> Option<&mut Client> {
+        self.clients.get_mut(&flow)
+    }
+
+    /// The next of the flow's sessions that can take bytes; they take turns.
+    pub fn next_session(
+        &self,
+        flow: FlowId,
+        can_take: impl Fn(SessionId) -> bool,
+    ) -> Option<SessionId> {
+        let client = self.clients.get(&flow)?;
+        let count = client.sessions.len();
+        let start = client.turns % count.max(1);
+        (0..count).map(|step| client.sessions[(start + step) % count]).find(|&id| can_take(id))
+    }
+
+    /// A session ended.
+    pub fn forget_session(&mut self, flow: FlowId, id: SessionId) {
+        if let Some(client) = self.clients.get_mut(&flow) {
+            client.sessions.retain(|&other| other != id);
+        }
+    }
+
+    /// Why a session ended.
+    pub fn record_end(&mut self, flow: FlowId, reason: EndReason) {
+        if let Some(client) = self.clients.get_mut(&flow) {
+            client.last_end = Some(reason);
+        }
+    }
+
+    /// Bytes were given to the client.
+    pub fn record_given(&mut self, flow: FlowId, bytes: u64) {
+        if let Some(client) = self.clients.get_mut(&flow) {
+            client.given_bytes += bytes;
+            client.turns = client.turns.wrapping_add(1);
+        }
+    }
+}
+
+impl ClientRule {
+    /// Whether the client may come from this address.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.allowed.is_empty() || self.allowed.iter().any(|range| range.contains(address))
+    }
+}
+
+impl AddressRange {
+    /// Whether the address lies in the block. An IPv4 address that came through an IPv6
+    /// socket counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let prefix = u32::from(self.prefix_len);
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(block), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - prefix.min(32)).unwrap_or(0);
+                block.to_bits() & mask == address.to_bits() & mask
+            }
+            (IpAddr::V6(block), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - prefix.min(128)).unwrap_or(0);
+                block.to_bits() & mask == address.to_bits() & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_contain_what_they_should() {
+        let range =
+            |text: &str, prefix_len| AddressRange { address: text.parse().unwrap(), prefix_len };
+        let cases = [
+            (range("192.0.2.0", 24), "192.0.2.255", true),
+            (range("192.0.2.0", 24), "192.0.3.0", false),
+            (range("192.0.2.0", 24), "::ffff:192.0.2.9", true),
+            (range("0.0.0.0", 0), "203.0.113.1", true),
+            (range("0.0.0.0", 0), "2001:db8::1", false),
+            (range("2001:db8::", 32), "2001:db8:ffff::1", true),
+            (range("2001:db8::1", 128), "2001:db8::2", false),
+            (range("::", 0), "2001:db8::2", true),
+        ];
+        for (range, address, inside) in cases {
+            assert_eq!(range.contains(address.parse().unwrap()), inside, "{range:?} {address}");
+        }
+    }
+}

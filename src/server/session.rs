@@ -1,0 +1,191 @@
+//! One session, from accept to close: its state, its buffers, its deadline.
+//!
+//! Owns what a single connection knows. `core` decides what happens to it.
+
+use super::gate::Refusal;
+use super::schedule::FlowId;
+use crate::moment::Moment;
+use crate::wire::{ByeReason, CodecError, ServerCodec};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+use zeroize::zeroize_bytes;
+
+/// Messages a client may send at once beyond what its samples earn it ...
+pub const MESSAGES_BURST: u32 = 1000;
+/// ... and per second.
+const MESSAGES_PER_S: u64 = 100;
+
+/// A session's place in the table, used again after it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub usize);
+
+/// Who is at the other end, before any key is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            IpAddr::V4(address) => write!(f, "{address}:{}", self.port),
+            IpAddr::V6(address) => write!(f, "[{address}]:{}", self.port),
+        }
+    }
+}
+
+/// Why a session ended. Feeds the log and a counter each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndReason {
+    /// Closed as soon as it was accepted.
+    Refused(Refusal),
+    /// The peer broke the protocol.
+    Codec(CodecError),
+    /// It claimed a key that the clients file does not have.
+    UnknownKey,
+    /// Its key may not come from this address.
+    AddressNotAllowed,
+    /// No proof of the key within the handshake timeout.
+    HandshakeTimeout,
+    /// Made room for a newer connection while it had proved nothing.
+    Crowded,
+    /// It did not take what was sent within the write timeout.
+    WriteTimeout,
+    /// It sent more messages than a client has reason to.
+    Flood,
+    /// It said BYE.
+    PeerBye,
+    /// It closed the connection.
+    PeerClosed,
+    /// The connection broke.
+    Io,
+    /// We said BYE.
+    Bye(ByeReason),
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EndReason::Refused(refusal) => refusal.fmt(f),
+            EndReason::Codec(error) => error.fmt(f),
+            EndReason::Bye(reason) => reason.fmt(f),
+            EndReason::UnknownKey => f.write_str("unknown-key"),
+            EndReason::AddressNotAllowed => f.write_str("address-not-allowed"),
+            EndReason::HandshakeTimeout => f.write_str("handshake-timeout"),
+            EndReason::Crowded => f.write_str("crowded"),
+            EndReason::WriteTimeout => f.write_str("write-timeout"),
+            EndReason::Flood => f.write_str("flood"),
+            EndReason::PeerBye => f.write_str("peer-bye"),
+            EndReason::PeerClosed => f.write_str("peer-closed"),
+            EndReason::Io => f.write_str("io-error"),
+        }
+    }
+}
+
+/// Where a session stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Has not proved a key; ends at the deadline.
+    Handshaking {
+        /// When it ends.
+        deadline: Moment,
+    },
+    /// Proved, and waits in line for a place.
+    InLine,
+    /// Proved; gave its place up while idle, and joins the line when it asks again.
+    Parked,
+    /// Has a place.
+    Served,
+    /// BYE is said; ends when that is sent, or at the deadline.
+    Closing {
+        /// When it ends unsent.
+        deadline: Moment,
+        /// Why.
+        reason: ByeReason,
+    },
+}
+
+/// One connection.
+pub struct Session {
+    /// Who is there.
+    pub peer: Peer,
+    /// Its life cycle.
+    pub state: State,
+    /// Its protocol.
+    pub codec: Box<dyn ServerCodec + Send>,
+    /// Received and not yet decoded.
+    pub input: Vec<u8>,
+    /// Encoded and not yet sent.
+    pub output: Vec<u8>,
+    /// The client, once its key is claimed; proved in any state but `Handshaking`.
+    pub flow: Option<FlowId>,
+    /// Bytes asked for and not yet given.
+    pub outstanding: u32,
+    /// When it was last given bytes or a place.
+    pub active_at: Moment,
+    /// The place in the line it was last told, from 1.
+    pub told_place: usize,
+    /// Since when `output` has made no progress; `None` while it is empty.
+    pub stuck_since: Option<Moment>,
+    /// What the timer set holds for this session.
+    pub timer: Option<Moment>,
+    /// Messages it may still send; see `core`.
+    pub message_allowance: u32,
+    /// When the allowance was last filled up.
+    pub allowance_at: Moment,
+    /// Whether it stands on the list of sessions to flush.
+    pub dirty: bool,
+    /// Bytes given to it.
+    pub given_bytes: u64,
+    /// When it proved its key.
+    pub proved_at: Moment,
+}
+
+impl Session {
+    /// The nearest moment at which it must end, if nothing happens before.
+    pub fn deadline(&self, write_timeout: Duration) -> Option<Moment> {
+        let stuck = self.stuck_since.map(|since| since + write_timeout);
+        let state = match self.state {
+            State::Handshaking { deadline } | State::Closing { deadline, .. } => Some(deadline),
+            _ => None,
+        };
+        [stuck, state].into_iter().flatten().min()
+    }
+
+    /// Lets it send messages again, at the rate that clients are allowed.
+    pub fn fill_allowance(&mut self, now: Moment) {
+        let millis = u64::try_from(now.since(self.allowance_at).as_millis()).unwrap_or(u64::MAX);
+        let earned = millis.saturating_mul(MESSAGES_PER_S) / 1000;
+        if earned > 0 {
+            self.earn_messages(u32::try_from(earned).unwrap_or(MESSAGES_BURST));
+            self.allowance_at = now;
+        }
+    }
+
+    /// Adds to the messages it may send.
+    pub fn earn_messages(&mut self, count: u32) {
+        self.message_allowance = self.message_allowance.saturating_add(count).min(MESSAGES_BURST);
+    }
+
+    /// Whether it has proved a key.
+    pub fn is_proved(&self) -> bool {
+        !matches!(self.state, State::Handshaking { .. })
+    }
+
+    /// Whether it has a place and wants bytes.
+    pub fn wants_bytes(&self) -> bool {
+        self.state == State::Served && self.outstanding > 0
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // What was encoded and not sent is given to nobody else.
+        zeroize_bytes(&mut self.output);
+        zeroize_bytes(&mut self.input);
+    }
+}

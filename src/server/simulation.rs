@@ -1,0 +1,497 @@
+//! A seeded simulation of the whole pure server: thousands of random steps, every invariant
+//! checked at every step.
+//!
+//! `NETRNG_SIM_STEPS` sets the steps (default 20,000 a seed, four seeds), `NETRNG_SIM_SEED`
+//! replays one seed; a failing run prints its own.
+
+use super::core::{OUTPUT_MAX, OUTSTANDING_MAX, Server, SourceState};
+use super::schedule::LIMIT_BURST;
+use super::session::{EndReason, Peer, SessionId, State};
+use super::{ClientRule, Limits};
+use crate::keys::PublicKey;
+use crate::moment::Moment;
+use crate::sample::Sample;
+use crate::wire::{ByeReason, CodecError, Reply, Request, ServerCodec};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SAMPLE: usize = 512;
+const CLIENTS: u8 = 12;
+
+/// What the codecs saw leave, in order.
+type Log = Arc<Mutex<Vec<(u64, Vec<u8>)>>>;
+
+/// One byte a request, so that the simulation needs no cryptography: a tag, and for some an
+/// argument.
+struct ScriptCodec {
+    serial: u64,
+    proved: bool,
+    log: Log,
+}
+
+const HELLO: u8 = 1;
+const PROVE: u8 = 2;
+const WANT: u8 = 3;
+const PING: u8 = 4;
+const BYE: u8 = 5;
+
+impl ServerCodec for ScriptCodec {
+    fn decode(
+        &mut self,
+        input: &mut Vec<u8>,
+        _output: &mut Vec<u8>,
+    ) -> Result<Option<Request>, CodecError> {
+        let Some((&tag, rest)) = input.split_first() else { return Ok(None) };
+        let Some(&argument) = rest.first() else { return Ok(None) };
+        input.drain(..2);
+        Ok(Some(match tag {
+            HELLO => Request::Hello(key(argument)),
+            PROVE => {
+                self.proved = true;
+                Request::Proved
+            }
+            WANT => Request::Bytes(u32::from(argument) * u32::from(argument)),
+            PING => Request::Ping(argument.into()),
+            BYE => Request::Bye,
+            _ => return Err(CodecError::BadMessage),
+        }))
+    }
+
+    fn encode(&mut self, reply: Reply, output: &mut Vec<u8>) -> Result<(), CodecError> {
+        match reply {
+            Reply::Sample(sample) => {
+                assert!(self.proved, "bytes before the key was proved");
+                assert!((1..=SAMPLE).contains(&sample.len()));
+                output.extend_from_slice(sample.as_bytes());
+                self.log.lock().unwrap().push((self.serial, sample.as_bytes().to_vec()));
+            }
+            _ => output.extend_from_slice(&[0; 9]),
+        }
+        Ok(())
+    }
+}
+
+fn key(number: u8) -> PublicKey {
+    PublicKey([number; 32])
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough to choose steps.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.roll() % end
+    }
+}
+
+struct World {
+    dice: Dice,
+    now: Moment,
+    server: Server,
+    limits: Limits,
+    log: Log,
+    logged: usize,
+    /// Serial number and client of every live session.
+    live: BTreeMap<SessionId, (u64, Option<u8>)>,
+    by_serial: BTreeMap<u64, SessionId>,
+    serials: Arc<Mutex<u64>>,
+    rules: Vec<ClientRule>,
+    stock: VecDeque<Vec<u8>>,
+    /// Handed to the server and not yet seen to leave.
+    expected: VecDeque<u8>,
+    source: SourceState,
+    rate: u64,
+    next_byte: u64,
+    /// Fill of each client's limit bucket, bytes, and when it was looked at.
+    buckets: BTreeMap<u8, (f64, Moment)>,
+    given: BTreeMap<u8, u64>,
+    /// Since when each pair of clients has wanted bytes together, and what each had then.
+    pairs: BTreeMap<(u8, u8), (u64, u64)>,
+    ended: BTreeMap<EndReason, u64>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let limits = Limits {
+            sample_size: SAMPLE,
+            max_clients: 6,
+            max_waiting: 5,
+            max_handshakes: 8,
+            max_handshakes_per_address: 4,
+            handshakes_per_s_per_address: 50,
+            ..Limits::default()
+        };
+        let (log, serials) = (Log::default(), Arc::new(Mutex::new(0)));
+        let codec_log = Arc::clone(&log);
+        let codec_serials = Arc::clone(&serials);
+        let make_codec = Box::new(move || {
+            let mut serial = codec_serials.lock().unwrap();
+            *serial += 1;
+            let log = Arc::clone(&codec_log);
+            Box::new(ScriptCodec { serial: *serial, proved: false, log })
+                as Box<dyn ServerCodec + Send>
+        });
+        let mut dice = Dice(seed);
+        let rules = rules(&mut dice);
+        World {
+            server: Server::new(limits.clone(), rules.clone(), make_codec),
+            dice,
+            now: Moment::from_nanos(1),
+            limits,
+            log,
+            logged: 0,
+            live: BTreeMap::new(),
+            by_serial: BTreeMap::new(),
+            serials,
+            rules,
+            stock: VecDeque::new(),
+            expected: VecDeque::new(),
+            source: SourceState::Starting,
+            rate: 20_000,
+            next_byte: 0,
+            buckets: BTreeMap::new(),
+            given: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+            ended: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        let promised = self.server.promised();
+        match self.dice.below(100) {
+            0..8 => self.connect(),
+            8..60 => self.speak(),
+            60..64 => self.close(),
+            64..84 => self.flush(),
+            84..96 => self.pass_time(),
+            96..98 => self.toggle_source(),
+            98 => self.change_rate(),
+            _ => self.reload(),
+        }
+        self.serve();
+        self.collect();
+        self.check(promised);
+    }
+
+    fn connect(&mut self) {
+        let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, self.dice.below(3) as u8));
+        let peer = Peer { address, port: 1000 };
+        if let Some(id) = self.server.handle_accept(peer, self.now) {
+            self.collect();
+            let serial = *self.serials.lock().unwrap();
+            self.live.insert(id, (serial, None));
+            self.by_serial.insert(serial, id);
+        }
+    }
+
+    fn pick(&mut self) -> Option<SessionId> {
+        let count = self.live.len() as u64;
+        if count == 0 {
+            return None;
+        }
+        let index = self.dice.below(count) as usize;
+        self.live.keys().nth(index).copied()
+    }
+
+    /// A random session says something: mostly what is in order, sometimes not.
+    fn speak(&mut self) {
+        let Some(id) = self.pick() else { return };
+        if !self.server.accepts_input(id) {
+            return;
+        }
+        let known = self.live[&id].1;
+        let proved = self.server.session(id).is_some_and(|session| session.is_proved());
+        let message = match (self.dice.below(100), known) {
+            (0, _) => vec![99, 0],
+            (1, _) => vec![BYE, 0],
+            (_, None) => {
+                let client = self.dice.below(u64::from(CLIENTS) + 1) as u8;
+                self.live.get_mut(&id).unwrap().1 = Some(client);
+                vec![HELLO, client]
+            }
+            (_, Some(_)) if !proved => vec![PROVE, 0],
+            (2..10, _) => vec![PING, 1],
+            _ => vec![WANT, self.dice.below(60) as u8],
+        };
+        self.server.handle_bytes(id, &message, self.now);
+    }
+
+    fn close(&mut self) {
+        if let Some(id) = self.pick() {
+            self.server.handle_closed(id, EndReason::PeerClosed, self.now);
+        }
+    }
+
+    /// Sends what stands in the outputs; some sockets are full, some stay so.
+    fn flush(&mut self) {
+        while let Some(id) = self.server.poll_flush() {
+            let len = self.server.output(id).len();
+            let sent = match self.dice.below(10) {
+                0 => 0,
+                1 => len / 2,
+                _ => len,
+            };
+            self.server.handle_sent(id, sent, self.now);
+        }
+        if let Some(id) = self.pick() {
+            let len = self.server.output(id).len();
+            self.server.handle_sent(id, len, self.now);
+        }
+    }
+
+    fn pass_time(&mut self) {
+        let mut span = Duration::from_millis(1 << self.dice.below(12));
+        if let Some(at) = self.server.poll_timeout() {
+            assert!(at > self.now, "a deadline in the past");
+            span = span.min(at - self.now).max(Duration::from_nanos(1));
+        }
+        self.now = self.now + span;
+        self.server.handle_timeout(self.now);
+        if self.source == SourceState::Good {
+            let bytes = (self.rate as f64 * span.as_secs_f64()) as u64;
+            self.server.handle_reading(bytes, span, self.now);
+            for _ in 0..bytes.div_ceil(SAMPLE as u64).min(16) {
+                if self.stock.len() < 16 {
+                    let sample = (0..SAMPLE).map(|_| {
+                        self.next_byte += 1;
+                        (self.next_byte.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
+                    });
+                    self.stock.push_back(sample.collect());
+                }
+            }
+        }
+    }
+
+    fn toggle_source(&mut self) {
+        self.source = match self.source {
+            SourceState::Good if self.dice.below(3) == 0 => SourceState::Failed,
+            _ => SourceState::Good,
+        };
+        if self.source == SourceState::Failed {
+            self.stock.clear();
+            self.expected.clear();
+            self.pairs.clear();
+        }
+        self.server.handle_source(self.source, self.now);
+    }
+
+    fn change_rate(&mut self) {
+        self.rate = 500 << self.dice.below(8);
+    }
+
+    fn reload(&mut self) {
+        if self.dice.below(4) > 0 {
+            return;
+        }
+        self.rules = rules(&mut self.dice);
+        if self.dice.below(2) == 0 {
+            let gone = self.dice.below(CLIENTS.into()) as usize;
+            self.rules.remove(gone);
+        }
+        self.server.handle_clients(self.rules.clone(), self.now);
+        self.buckets.clear();
+        self.pairs.clear();
+    }
+
+    fn serve(&mut self) {
+        let (stock, expected) = (&mut self.stock, &mut self.expected);
+        let mut take = || {
+            let bytes = stock.pop_front()?;
+            expected.extend(&bytes);
+            Some(Sample::new(bytes))
+        };
+        self.server.serve(&mut take, self.now);
+        if self.server.is_hungry(self.now) {
+            assert!(self.stock.is_empty(), "somebody wants bytes, and there are some");
+        }
+    }
+
+    /// Books what left and who ended.
+    fn collect(&mut self) {
+        let log = Arc::clone(&self.log);
+        let log = log.lock().unwrap();
+        for (serial, bytes) in &log[self.logged..] {
+            assert_eq!(self.source, SourceState::Good, "bytes from a source that failed");
+            for byte in bytes {
+                assert_eq!(self.expected.pop_front(), Some(*byte), "given twice, or out of order");
+            }
+            let id = self.by_serial[serial];
+            let client = self.live[&id].1.expect("served sessions have said hello");
+            *self.given.entry(client).or_default() += bytes.len() as u64;
+            self.charge_bucket(client, bytes.len());
+        }
+        self.logged = log.len();
+        drop(log);
+        while let Some((id, reason)) = self.server.poll_ended() {
+            let (serial, _) = self.live.remove(&id).expect("a session ends once");
+            self.by_serial.remove(&serial);
+            *self.ended.entry(reason).or_default() += 1;
+        }
+    }
+
+    fn charge_bucket(&mut self, client: u8, bytes: usize) {
+        let Some(rule) = self.rules.iter().find(|rule| rule.key == key(client)) else { return };
+        let Some(limit) = rule.limit_bytes_per_s else { return };
+        let burst = (SAMPLE as f64).max(limit as f64 * LIMIT_BURST.as_secs_f64());
+        let (fill, at) = self.buckets.entry(client).or_insert((2.0 * burst, self.now));
+        let earned = (self.now - *at).as_secs_f64() * limit as f64;
+        *fill = (*fill + earned).min(2.0 * burst) - bytes as f64;
+        *at = self.now;
+        assert!(*fill >= -1.0, "client {client} is over its limit of {limit} bytes/s");
+    }
+
+    fn check(&mut self, promised_before: u64) {
+        let server = &self.server;
+        assert!(server.served_sessions() <= self.limits.max_clients);
+        assert!(server.waiting_sessions() <= self.limits.max_waiting);
+        assert!(server.handshaking_sessions() <= self.limits.max_handshakes);
+        let mut counts = [0; 3];
+        let mut per_client: BTreeMap<_, u32> = BTreeMap::new();
+        for (_, session) in server.iter() {
+            assert!(session.outstanding <= OUTSTANDING_MAX);
+            assert!(session.output.len() <= OUTPUT_MAX + SAMPLE + 64);
+            match session.state {
+                State::Served => counts[0] += 1,
+                State::InLine => counts[1] += 1,
+                State::Handshaking { .. } => counts[2] += 1,
+                _ => {}
+            }
+            if matches!(session.state, State::Served | State::InLine | State::Parked) {
+                *per_client.entry(session.flow).or_default() += 1;
+            }
+        }
+        let counted =
+            [server.served_sessions(), server.waiting_sessions(), server.handshaking_sessions()];
+        assert_eq!(counts, counted);
+        for client in server.clients() {
+            let count = per_client.get(&Some(client.flow)).copied().unwrap_or(0);
+            assert!(count <= client.rule.max_sessions, "{}", client.rule.name);
+        }
+        let promised = server.promised();
+        if let (true, Some(capacity)) = (promised > promised_before, server.capacity_bytes_per_s())
+        {
+            let reloaded = self.pairs.is_empty();
+            let fits = promised <= super::admission::promisable(capacity, self.limits.headroom);
+            assert!(fits || reloaded, "{promised} of {capacity}");
+        }
+        if self.server.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.handle_due();
+        }
+        self.check_pairs();
+    }
+
+    /// A deadline may be set for this very moment; it must be gone once it is handled.
+    fn handle_due(&mut self) {
+        self.server.handle_timeout(self.now);
+        self.server.is_hungry(self.now);
+        self.collect();
+        assert!(self.server.poll_timeout().is_none_or(|at| at > self.now), "a stale deadline");
+    }
+
+    /// Equal clients that have wanted bytes together for a while: at most one sample apart, and
+    /// as much as one of them was ahead when they began.
+    fn check_pairs(&mut self) {
+        let wanting: Vec<u8> = (0..CLIENTS)
+            .filter(|&client| {
+                self.server.clients().any(|known| {
+                    known.rule.key == key(client)
+                        && known.rule.limit_bytes_per_s.is_none()
+                        && known.rule.guarantee_bytes_per_s == 0
+                        && known.rule.weight == 1
+                        && known.sessions.iter().any(|&id| self.server.can_take(id))
+                })
+            })
+            .collect();
+        self.pairs.retain(|(a, b), _| wanting.contains(a) && wanting.contains(b));
+        let got = |client: u8| self.given.get(&client).copied().unwrap_or(0);
+        for (index, &a) in wanting.iter().enumerate() {
+            for &b in &wanting[index + 1..] {
+                let (a0, b0) = *self.pairs.entry((a, b)).or_insert((got(a), got(b)));
+                let apart = (got(a) - a0).abs_diff(got(b) - b0);
+                assert!(apart <= 2 * SAMPLE as u64, "clients {a} and {b} are {apart} bytes apart");
+            }
+        }
+    }
+}
+
+fn rules(dice: &mut Dice) -> Vec<ClientRule> {
+    (0..CLIENTS)
+        .map(|number| ClientRule {
+            name: format!("client-{number}"),
+            key: key(number),
+            psk: None,
+            weight: if number < 6 { 1 } else { 1 + dice.below(5) as u32 },
+            guarantee_bytes_per_s: if number % 4 == 3 { dice.below(4000) } else { 0 },
+            limit_bytes_per_s: (number % 4 == 2).then(|| 100 + dice.below(5000)),
+            max_sessions: 1 + u32::from(number % 3 == 0),
+            allowed: Vec::new(),
+        })
+        .collect()
+}
+
+fn run(seed: u64, steps: u64) -> World {
+    struct Tell(u64, u64);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("replay: NETRNG_SIM_SEED={} (failed at step {})", self.0, self.1);
+            }
+        }
+    }
+    let mut tell = Tell(seed, 0);
+    let mut world = World::new(seed);
+    for step in 0..steps {
+        tell.1 = step;
+        world.step();
+        if step % 4096 == 0 {
+            world.log.lock().unwrap().clear();
+            world.logged = 0;
+        }
+    }
+    world
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn every_invariant_holds_at_every_step() {
+    let steps = number("NETRNG_SIM_STEPS").unwrap_or(20_000);
+    let seeds: Vec<u64> = match number("NETRNG_SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=4).collect(),
+    };
+    let mut ended: BTreeMap<EndReason, u64> = BTreeMap::new();
+    let mut given = 0;
+    for seed in seeds {
+        let world = run(seed, steps);
+        given += world.given.values().sum::<u64>();
+        for (reason, count) in world.ended {
+            *ended.entry(reason).or_default() += count;
+        }
+    }
+    println!("{given} bytes given; sessions ended: {ended:?}");
+    // A simulation in which nothing happens shows nothing.
+    assert!(given > steps * 10, "only {given} bytes were given");
+    for reason in [
+        EndReason::PeerClosed,
+        EndReason::UnknownKey,
+        EndReason::HandshakeTimeout,
+        EndReason::Bye(ByeReason::Replaced),
+        EndReason::Bye(ByeReason::NoCapacity),
+        EndReason::Bye(ByeReason::NotAllowed),
+    ] {
+        assert!(ended.contains_key(&reason), "{reason} never happened: {ended:?}");
+    }
+}
