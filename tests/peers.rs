@@ -12,7 +12,7 @@ use support::process::{Process, finish, netrng};
 use support::raw::RawClient;
 use support::rngd::{self, Rngd};
 use support::site::{READY, Site};
-use support::trace::{Trace, quoted_bytes, returned, traced};
+use support::trace::{HEX, Trace, in_hex, quoted_bytes, returned, traced};
 use support::wait;
 
 const DEVICE: &str = "/dev/hwrng";
@@ -104,7 +104,7 @@ fn the_first_client_waits_for_the_start_up_test_and_one_sample_only() {
     let site = Site::new(DEVICE);
     let alice = site.enroll("alice");
     let log = site.path("server.trace");
-    let options = ["-y", "-e", "trace=read,readv,write,writev,sendto,sendmsg"];
+    let options = [HEX, "-y", "-e", "trace=read,readv,write,writev,sendto,sendmsg"];
     let _server = Process::start(&mut traced(&site.server_command(), &options, &log));
     wait::until_true("the server listens", || TcpStream::connect(&site.address).is_ok());
     let mut session = RawClient::open(&site, &alice);
@@ -112,11 +112,12 @@ fn the_first_client_waits_for_the_start_up_test_and_one_sample_only() {
 
     let trace = Trace(log);
     let mut read_bytes = 0;
+    let (device, socket) = (in_hex(DEVICE), in_hex("socket:["));
     for line in trace.lines() {
         let count = returned(&line).and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-        if line.contains("hwrng") || line.contains("read resumed") {
+        if line.contains(&device) || line.contains("read resumed") {
             read_bytes += quoted_bytes(&line).map_or(0, |bytes| bytes.len().min(count));
-        } else if line.contains("socket:[") && count > sample.len() {
+        } else if line.contains(&socket) && count > sample.len() {
             assert_eq!(sample.len() as u64, u64::from(SAMPLE));
             assert!(read_bytes >= 1024 + sample.len(), "{read_bytes}: not what was traced");
             assert!(read_bytes <= 1024 + 2 * sample.len(), "{read_bytes} bytes before the first");
@@ -164,11 +165,8 @@ fn lasting_keys_are_not_made_from_an_empty_pool() {
 /// `command`, for which no getrandom call gives anything.
 fn starved(command: &std::process::Command, log: &std::path::Path) -> std::process::Command {
     let calls = "trace=getrandom,read,readv,pread64,ioctl";
-    let mut starved = traced(
-        command,
-        &["-y", "-e", calls, "-e", "inject=getrandom:error=EAGAIN", "--strings-in-hex=none"],
-        log,
-    );
+    let mut starved =
+        traced(command, &["-y", "-e", calls, "-e", "inject=getrandom:error=EAGAIN"], log);
     starved.env("RUST_LOG", "netrng=debug");
     starved
 }

@@ -4,7 +4,7 @@
 use super::ledger::Recorded;
 use super::process::{Process, command};
 use super::site::{Enrolled, Site};
-use super::trace::{Trace, quoted_bytes, returned, strace_words};
+use super::trace::{HEX, Trace, quoted_bytes, returned, strace_words};
 use super::wait;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -41,7 +41,7 @@ impl Rngd {
     pub fn install_watched(&self, dir: &Path) -> Watched {
         // With poll answered at once, the kernel seems hungry: an initialised one takes
         // nothing for minutes.
-        let options = ["-e", "trace=poll,ioctl", "-e", "inject=poll:retval=1"];
+        let options = [HEX, "-e", "trace=poll,ioctl", "-e", "inject=poll:retval=1"];
         let words = strace_words(&options, &dir.join("trace.$$"));
         let strace: Vec<String> =
             words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -144,7 +144,7 @@ pub fn state(pid: u32) -> Option<char> {
 
 /// The options by which strace records what a program reads from `device`.
 pub fn recording_options(device: &str) -> Vec<&str> {
-    vec!["-e", "trace=read,readv,pread64", "-P", device]
+    vec![HEX, "-e", "trace=read,readv,pread64", "-P", device]
 }
 
 /// What a trace with [`recording_options`] saw.

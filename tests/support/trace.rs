@@ -10,11 +10,14 @@ use std::process::Command;
 /// Longest buffer that strace shows, bytes: more than any read or ioctl here has.
 const STRING_LIMIT: &str = "70000";
 
+/// Shows every string byte by byte, for [`quoted_bytes`]; paths too, see [`in_hex`].
+pub const HEX: &str = "-xx";
+
 /// strace's words before the program it watches. With `-D` the tracer is a grandchild: the
 /// pid we start, signal and watch is the program's own, and the tracer ends with it.
 pub fn strace_words(options: &[&str], log: &Path) -> Vec<OsString> {
     let mut words: Vec<OsString> =
-        ["strace", "-D", "-f", "-qq", "-xx", "-s", STRING_LIMIT].map(OsString::from).to_vec();
+        ["strace", "-D", "-f", "-qq", "-s", STRING_LIMIT].map(OsString::from).to_vec();
     words.extend(options.iter().map(OsString::from));
     words.push("-o".into());
     words.push(log.into());
@@ -56,6 +59,11 @@ impl Trace {
             self.lines().iter().filter(|line| line.contains(text)).count() >= count
         });
     }
+}
+
+/// How [`HEX`] shows a text.
+pub fn in_hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("\\x{byte:02x}")).collect()
 }
 
 /// The bytes of strace's first `"\x12\x34…"` in `line`.
