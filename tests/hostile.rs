@@ -265,7 +265,7 @@ fn a_crowd_that_says_nothing_keeps_nobody_out() {
     for stream in &crowd {
         until_closed(stream);
     }
-    RawClient::open(&scene.site, &scene.mallory).draw(64);
+    RawClient::open_in_the_end(&scene.site, &scene.mallory).draw(64);
     scene.honest.draw(64);
 }
 
@@ -282,7 +282,7 @@ fn connections_that_come_and_go_leave_nothing_behind() {
     if let Some(before) = before {
         wait::until_true("all descriptors are closed", || descriptors().unwrap().count() <= before);
     }
-    RawClient::open(&scene.site, &scene.mallory).draw(64);
+    RawClient::open_in_the_end(&scene.site, &scene.mallory).draw(64);
     scene.honest.draw(64);
 }
 

@@ -85,6 +85,22 @@ impl RawClient {
         raw
     }
 
+    /// [`RawClient::open`] by a client that tries again when it is turned away, as the real
+    /// one does: after a crowd from this address the server takes no newcomers for a while.
+    ///
+    /// # Panics
+    /// If it is turned away for ever.
+    #[track_caller]
+    pub fn open_in_the_end(site: &Site, client: &Enrolled) -> Self {
+        wait::until("the server takes a newcomer", PATIENCE, || {
+            let mut raw = Self::new(site, client);
+            let hello = raw.hello();
+            // Turned away, the connection may be gone before we have spoken.
+            raw.stream.write_all(&hello).ok()?;
+            matches!(raw.try_answer(), Some(Answer::Welcome(_))).then_some(raw)
+        })
+    }
+
     /// The first message, not sent.
     pub fn hello(&mut self) -> Vec<u8> {
         let mut output = Vec::new();
