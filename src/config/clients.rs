@@ -204,7 +204,7 @@ fn read_shares(table: &Table<'_>, default: &ClientDefaults) -> Result<ClientDefa
         limit_bytes_per_s: match &limit {
             None => default.limit_bytes_per_s,
             Some(entry) if entry.text() == Some("none") => None,
-            Some(entry) => Some(entry.rate(LIMIT)?),
+            Some(entry) => Some(entry.rate(LIMIT).map_err(|error| error.or("none"))?),
         },
         max_sessions: table
             .entry("max-sessions")

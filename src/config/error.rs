@@ -34,6 +34,14 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+impl ConfigError {
+    /// Adds a word that is allowed as well.
+    pub(super) fn or(mut self, word: &str) -> Self {
+        self.message += &format!(", or \"{word}\"");
+        self
+    }
+}
+
 /// Longer texts are not shown: a key in base64 has 43 characters, and one may stand, by
 /// mistake, anywhere.
 const SHOWN_MAX: usize = 40;
@@ -48,7 +56,7 @@ pub(super) fn shown(text: &str) -> String {
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let scored = known.iter().map(|key| (distance(word, key), *key));
     let (edits, key) = scored.min()?;
-    (edits <= key.len().max(3) / 3 && word.len() <= SHOWN_MAX).then_some(key)
+    (edits <= key.len().div_ceil(3) && word.len() <= SHOWN_MAX).then_some(key)
 }
 
 /// Levenshtein's distance: letters to insert, remove or replace.

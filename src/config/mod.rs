@@ -5,7 +5,7 @@
 //! small settings types that the other modules define, and starts nothing.
 //!
 //! - `file` reads and guards files, `table` reads single values, `units` their numbers.
-//! - `server`, `clients` and `client` know the keys.
+//! - `server`, `clients` and `client` know the keys; `text` writes them out again.
 
 mod client;
 mod clients;
@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod server;
 mod table;
+mod text;
 pub mod units;
 
 pub use client::ClientConfig;
@@ -21,6 +22,7 @@ pub use clients::{
 };
 pub use error::ConfigError;
 pub use server::ServerConfig;
+pub use text::{client_config_text, client_entry_text};
 
 use file::File;
 use std::io::ErrorKind;
@@ -124,3 +126,6 @@ fn refuse_other(top: &Table<'_>, mode: &str, others: &[&'static str]) -> Result<
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

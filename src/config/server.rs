@@ -160,7 +160,9 @@ fn read_source(source: &Table<'_>) -> Result<Settings, ConfigError> {
         return Err(entry.want(format_args!("at most {most}: 128 MiB of samples of this size")));
     }
     let min_entropy = match source.entry("min-entropy") {
-        Some(entry) if entry.text() != Some("auto") => Some(entry.number(MIN_ENTROPY)?),
+        Some(entry) if entry.text() != Some("auto") => {
+            Some(entry.number(MIN_ENTROPY).map_err(|error| error.or("auto"))?)
+        }
         _ => None,
     };
     let stall_timeout = source

@@ -21,8 +21,8 @@ const KEY_SHOWN_MAX: usize = 32;
 /// A table, the keys it may have, and where it begins.
 pub(super) struct Table<'t> {
     file: &'t File,
-    /// As in `[server]`; empty at the top.
-    name: &'static str,
+    /// As in `[server]` or `[[client]]`; empty at the top.
+    header: String,
     table: Option<&'t DeTable<'t>>,
     /// Where its header stands; `None` if the table is not in the file.
     offset: Option<usize>,
@@ -45,20 +45,34 @@ pub(super) fn parse(file: &File) -> Result<Spanned<DeTable<'_>>, ConfigError> {
         return Ok(document);
     };
     let offset = error.span().map(|span| span.start);
+    let (key, unquoted) = offset.map_or(("", false), |offset| line_at(&file.text, offset));
     // The parser's own messages quote nothing of the file.
     let said = match error.message() {
-        text if text.starts_with("string values must be quoted") => {
-            "a value must be a number, true, false, a [list] or stand in \"quotes\""
-        }
-        text => text,
+        _ if unquoted => "a value must be a number, true, false, a [list] or stand in \"quotes\"",
+        "invalid basic string, expected `\"`" => "the closing quote is missing",
+        text => text.trim_end_matches(", expected nothing"),
     };
-    Err(file.error(offset, "", format!("not valid TOML: {said}")))
+    Err(file.error(offset, key, format!("not valid TOML: {said}")))
+}
+
+/// Of the line around `offset`: the key, or nothing if what stands there could be a secret;
+/// and whether `offset` is in a value without quotes or brackets.
+fn line_at(text: &str, offset: usize) -> (&str, bool) {
+    let Some((before, _)) = text.split_at_checked(offset) else { return ("", false) };
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = text[start..].lines().next().unwrap_or("");
+    let (key, value) = line.split_once('=').unwrap_or((line, "'"));
+    let unquoted =
+        offset - start > key.len() && !value.trim_start().starts_with(['"', '\'', '[', '{']);
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    let key = key.trim();
+    (if key.len() <= KEY_SHOWN_MAX && key.bytes().all(plain) { key } else { "" }, unquoted)
 }
 
 impl<'t> Table<'t> {
     /// The table of the whole file.
     pub(super) fn top(file: &'t File, document: &'t Spanned<DeTable<'t>>) -> Table<'t> {
-        Table { file, name: "", table: Some(document.get_ref()), offset: None }
+        Table { file, header: String::new(), table: Some(document.get_ref()), offset: None }
     }
 
     /// Refuses the first key that is not in `known`. `elsewhere` names the other tables with
@@ -74,16 +88,16 @@ impl<'t> Table<'t> {
             return Ok(());
         };
         let (offset, word) = (Some(key.span().start), key.get_ref().as_ref());
-        let place = match self.name {
+        let place = match self.header.as_str() {
             "" => "at the top of the file".to_owned(),
-            name => format!("in [{name}]"),
+            header => format!("in {header}"),
         };
         let home = elsewhere.iter().find(|(_, keys)| keys.contains(&word));
         let advice = match (nearest(word, known), home) {
             (_, Some(("", _))) => "; it belongs at the top of the file, before any [table]".into(),
             (_, Some((table, _))) => format!("; it belongs in [{table}]"),
             (Some(near), None) => format!("; did you mean `{near}`?"),
-            (None, None) => format!("; known are {}", known.join(", ")),
+            (None, None) => format!("; the keys here are {}", known.join(", ")),
         };
         let visible =
             if word.len() <= KEY_SHOWN_MAX { word.escape_debug().collect() } else { String::new() };
@@ -98,24 +112,26 @@ impl<'t> Table<'t> {
 
     /// The table `name` inside; one without entries if it is not there.
     pub(super) fn table(&self, name: &'static str) -> Result<Table<'t>, ConfigError> {
+        let (file, header) = (self.file, format!("[{name}]"));
         let Some(entry) = self.entry(name) else {
-            return Ok(Table { file: self.file, name, table: None, offset: None });
+            return Ok(Table { file, header, table: None, offset: None });
         };
         let DeValue::Table(table) = entry.value else {
-            return Err(entry.fail(format!("found {}; want a table, [{name}]", entry.found())));
+            return Err(entry.want(format_args!("a table, {header}")));
         };
-        Ok(Table { file: self.file, name, table: Some(table), offset: Some(entry.offset) })
+        Ok(Table { file, header, table: Some(table), offset: Some(entry.offset) })
     }
 
     /// The tables `[[name]]` inside, in their order.
     pub(super) fn tables(&self, name: &'static str) -> Result<Vec<Table<'t>>, ConfigError> {
         let Some(entry) = self.entry(name) else { return Ok(Vec::new()) };
-        let wrong = |found: &str| entry.fail(format!("found {found}; want [[{name}]]"));
+        let header = format!("[[{name}]]");
+        let wrong = |found: &str| entry.fail(format!("found {found}; want {header}"));
         let DeValue::Array(items) = entry.value else { return Err(wrong(&entry.found())) };
         let table = |item: &'t Spanned<DeValue<'t>>| match item.get_ref() {
             DeValue::Table(table) => {
-                let offset = Some(item.span().start);
-                Ok(Table { file: self.file, name, table: Some(table), offset })
+                let (header, offset) = (header.clone(), Some(item.span().start));
+                Ok(Table { file: self.file, header, table: Some(table), offset })
             }
             _ => Err(wrong("a list of other things")),
         };
@@ -124,11 +140,9 @@ impl<'t> Table<'t> {
 
     /// The error that `key` is not there. `advice` says what to give.
     pub(super) fn missing(&self, key: &str, advice: &str) -> ConfigError {
-        let place = match self.name {
-            "" => String::new(),
-            name => format!(" in [{name}]"),
-        };
-        self.file.error(self.offset, key, format!("missing{place}; {advice}"))
+        let place = if self.header.is_empty() { "" } else { " in " };
+        let message = format!("missing{place}{}; {advice}", self.header);
+        self.file.error(self.offset, key, message)
     }
 
     /// A secret that stands in the file itself under `inline`, or alone in the file that
@@ -145,10 +159,7 @@ impl<'t> Table<'t> {
                 Err(entry.fail(format!("stands beside {inline}; give only one of the two")))
             }
             (Some(entry), None) => {
-                let DeValue::String(text) = entry.value else {
-                    let found = entry.value.type_str();
-                    return Err(entry.fail(format!("found an unquoted {found}; {KeyError}")));
-                };
+                let text = entry.text().unwrap_or("");
                 match self.file.exposure() {
                     Some(exposure) => Err(entry.fail(format!("in this file: {exposure}"))),
                     None => read(text).map(Some).map_err(|error| entry.fail(error.to_string())),
@@ -219,8 +230,7 @@ impl<'t> Entry<'t> {
         match self.value {
             DeValue::String(_) => Ok(vec![entry(self.value, self.offset)]),
             DeValue::Array(items) if items.is_empty() || items.len() > most => {
-                let count = items.len();
-                Err(self.fail(format!("found a list of {count}; want 1 to {most} {of}")))
+                Err(self.fail(format!("found a list of {}; want 1 to {most} {of}", items.len())))
             }
             DeValue::Array(items) => {
                 Ok(items.iter().map(|item| entry(item.get_ref(), item.span().start)).collect())
