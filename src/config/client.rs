@@ -171,3 +171,30 @@ fn read_command(entry: Entry<'_>) -> Result<Vec<String>, ConfigError> {
         _ => Err(entry.fail("the program's name is empty; want its name or path first")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_with_and_without_a_port() {
+        for (text, host, port) in [
+            ("rng", "rng", 8989),
+            ("rng.example.org:9000", "rng.example.org", 9000),
+            ("192.0.2.1", "192.0.2.1", 8989),
+            ("2001:db8::1", "2001:db8::1", 8989),
+            ("[2001:db8::1]", "2001:db8::1", 8989),
+            ("[2001:db8::1]:9000", "2001:db8::1", 9000),
+        ] {
+            let read = parse_address(text);
+            assert_eq!(read, Some((host.to_owned(), port)), "{text}");
+            assert_eq!(parse_address(&show_address(host, port)), read, "{text}");
+        }
+        for text in
+            ["", ":1", "a:", "a:0", "a:1:2", "a b", "[a]", "[::1", "[::1]1", "http://a", "a/b"]
+        {
+            assert_eq!(parse_address(text), None, "{text}");
+        }
+        assert_eq!(parse_address(&"a".repeat(254)), None);
+    }
+}

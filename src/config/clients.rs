@@ -230,3 +230,38 @@ fn read_allowed(table: &Table<'_>) -> Result<Vec<AddressRange>, ConfigError> {
     let of = "addresses; to allow any address, leave the key out";
     entry.list(ALLOWED_MAX, of)?.iter().map(range).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_addresses_read_back() {
+        for (text, shown) in [
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("10.0.0.7", "10.0.0.7/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::1", "::1/128"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ] {
+            let range: AddressRange = text.parse().unwrap();
+            assert_eq!(range.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(range));
+        }
+        for text in ["", "/", "10.0.0.7/", "10.0.0.7/33", "::/129", "10/8", "::/+1", "::/1/1"] {
+            assert!(text.parse::<AddressRange>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn many_clients_read_in_a_blink() {
+        let entry = |i: u32| {
+            let mut bytes = [0; crate::keys::KEY_LEN];
+            bytes[..4].copy_from_slice(&i.to_le_bytes());
+            format!("[[client]]\nname = \"c{i}\"\npublic-key = \"{}\"\n", PublicKey(bytes))
+        };
+        let text: String = (0..10_000).map(entry).collect();
+        let clients = parse_clients(&text, Path::new("/c"), &ClientDefaults::default()).unwrap();
+        assert_eq!(clients.rules.len(), 10_000);
+    }
+}

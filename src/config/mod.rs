@@ -100,7 +100,12 @@ fn read(file: &File) -> Result<Config, ConfigError> {
     let document = table::parse(file)?;
     let top = Table::top(file, &document);
     let all: Vec<&str> = SERVER_TOP.iter().chain(&CLIENT_TOP[1..]).copied().collect();
-    let inner: Vec<_> = SERVER_TABLES[1..].iter().chain(&CLIENT_TABLES[1..]).copied().collect();
+    // Some keys belong in tables of both modes: what fits the mode goes first.
+    let (first, second) = match top.entry("mode").and_then(|mode| mode.text()) {
+        Some("client") => (CLIENT_TABLES, SERVER_TABLES),
+        _ => (SERVER_TABLES, CLIENT_TABLES),
+    };
+    let inner: Vec<_> = first[1..].iter().chain(&second[1..]).copied().collect();
     top.allow(&all, &inner)?;
     let advice = "begin the file with mode = \"server\" or mode = \"client\"";
     let mode = top.entry("mode").ok_or_else(|| top.missing("mode", advice))?;

@@ -44,8 +44,7 @@ const CLIENTS: RangeInclusive<usize> = 1..=65_536;
 /// An X25519 handshake costs 75 ms on the smallest board and 0.1 ms on a fast machine.
 const HANDSHAKES_PER_S: RangeInclusive<u32> = 1..=10_000;
 /// Below, a busy board breaks it by itself; above, it is no timeout.
-pub(super) const TIMEOUT: RangeInclusive<Duration> =
-    Duration::from_millis(100)..=Duration::from_secs(3600);
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 /// Under a tenth hardly anybody would be admitted.
 const HEADROOM: RangeInclusive<f64> = 0.1..=1.0;
 /// Bits in a byte.
@@ -179,5 +178,26 @@ pub(super) fn default_source() -> Settings {
         sample_size: Limits::default().sample_size,
         stock: 16,
         stall_timeout: Duration::from_secs(10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_may_be_left_out() {
+        for (text, address) in [
+            ("0.0.0.0", "0.0.0.0:8989"),
+            ("192.0.2.1:0", "192.0.2.1:0"),
+            ("::", "[::]:8989"),
+            ("[::]", "[::]:8989"),
+            ("[::1]:9000", "[::1]:9000"),
+        ] {
+            assert_eq!(parse_listen(text), address.parse().ok(), "{text}");
+        }
+        for text in ["", "[", "[]", "localhost", ":8989", "*:8989", "1.2.3.4:", "1.2.3.4:65536"] {
+            assert_eq!(parse_listen(text), None, "{text}");
+        }
     }
 }

@@ -42,6 +42,10 @@ const TOP_MISTAKES: &Mistakes = &[
         "/n:2: sample-size: unknown key at the top of the file; it belongs in [source]",
     ),
     (
+        "mode = 'client'\nprivate-key = '{2}'",
+        "/n:2: private-key: unknown key at the top of the file; it belongs in [client]",
+    ),
+    (
         "mode = 'server'\n[sever]",
         "/n:2: sever: unknown key at the top of the file; did you mean `server`?",
     ),

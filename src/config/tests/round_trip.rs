@@ -6,9 +6,12 @@ use crate::config::{
     parse_clients,
 };
 use crate::keys::{PrivateKey, Psk, PublicKey};
+use crate::server::Limits;
 use crate::sink::Sink;
+use crate::source::Settings;
 use proptest::prelude::*;
 use std::path::Path;
+use std::time::Duration;
 
 const HIDDEN: &str = "(hidden)";
 
@@ -45,6 +48,35 @@ fn an_effective_server_is_the_same_server() {
          sample-size = '1000 B'\nstock = 3\nmin-entropy = 0.25\nstall-timeout = '1 h'\n\
          [defaults]\nweight = 2\nguarantee = '500 B/s'\nlimit = '3 kB/s'\nmax-sessions = 4\n",
     ));
+    let limits = Limits {
+        sample_size: 1000,
+        max_clients: 7,
+        max_waiting: 0,
+        max_handshakes: 8,
+        max_handshakes_per_address: 3,
+        handshakes_per_s_per_address: 2,
+        handshake_timeout: Duration::from_millis(1500),
+        idle_timeout: Duration::from_secs(60),
+        write_timeout: Duration::from_millis(100),
+        max_round: Duration::from_millis(333),
+        headroom: 1.0,
+    };
+    assert_eq!(given.limits, limits);
+    let source = Settings {
+        path: "/dev/a b".into(),
+        min_entropy: Some(0.25),
+        sample_size: 1000,
+        stock: 3,
+        stall_timeout: Duration::from_secs(3600),
+    };
+    assert_eq!(given.source, source);
+    let defaults = ClientDefaults {
+        weight: 2,
+        guarantee_bytes_per_s: 500,
+        limit_bytes_per_s: Some(3000),
+        max_sessions: 4,
+    };
+    assert_eq!(given.defaults, defaults);
     let text = Config::Server(given.clone()).to_string();
     assert_eq!(server(&unmask(&text, &[KEY_1])), given);
     assert!(text.contains("# No clients: /etc/a\"\\b: no such file"), "{text}");
