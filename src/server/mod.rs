@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod core;
+pub mod event_loop;
 pub mod gate;
 mod places;
 mod requests;
@@ -92,4 +93,33 @@ pub struct AddressRange {
     pub address: IpAddr,
     /// Leading bits that count: at most 32 (IPv4) or 128 (IPv6).
     pub prefix_len: u8,
+}
+
+/// A text is neither an address nor a block of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressRangeError;
+
+impl std::str::FromStr for AddressRange {
+    type Err = AddressRangeError;
+
+    /// Reads `192.0.2.0/24`, `2001:db8::/32` or a single address.
+    fn from_str(text: &str) -> Result<Self, AddressRangeError> {
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+        let address: IpAddr = address.parse().map_err(|_| AddressRangeError)?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix_len = match prefix {
+            None => most,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok().filter(|len| *len <= most).ok_or(AddressRangeError)?
+            }
+            Some(_) => return Err(AddressRangeError),
+        };
+        Ok(AddressRange { address, prefix_len })
+    }
+}
+
+impl std::fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_len)
+    }
 }

@@ -142,9 +142,7 @@ impl Device {
         let Some(from) = &self.current else { return Ok(()) };
         match kernel_says("rng_current") {
             Some(now) if now == "none" => Err(DeviceError::NoCurrent),
-            Some(to) if to != *from => {
-                Err(DeviceError::CurrentChanged { from: from.clone(), to })
-            }
+            Some(to) if to != *from => Err(DeviceError::CurrentChanged { from: from.clone(), to }),
             _ => Ok(()),
         }
     }

@@ -30,11 +30,12 @@ const LEAST_MIN_ENTROPY: f64 = 0.1;
 /// The min-entropy to claim for a source, bits per byte, when the configuration names none.
 ///
 /// `rng_quality` is what the kernel states for its current hwrng, in bits of entropy per 1,024
-/// bits (`/sys/class/misc/hw_random/rng_quality`); 0 means that the driver does not know.
-/// Since Linux 6.2 a driver that states nothing shows as 1024, full entropy, instead.
+/// bits (`/sys/class/misc/hw_random/rng_quality`). 0 means that the driver does not know, and
+/// since Linux 6.2 a driver that states nothing shows as 1024: neither is a claim by anybody who
+/// measured, so neither is taken for one.
 pub fn default_min_entropy(rng_quality: Option<u32>) -> f64 {
     match rng_quality {
-        None | Some(0) => UNKNOWN_MIN_ENTROPY,
+        None | Some(0 | 1024..) => UNKNOWN_MIN_ENTROPY,
         Some(quality) => (8.0 * f64::from(quality) / 1024.0).clamp(LEAST_MIN_ENTROPY, 8.0),
     }
 }
@@ -63,6 +64,17 @@ pub enum HealthFailure {
         /// Blocks looked back on.
         blocks: u32,
     },
+}
+
+impl HealthFailure {
+    /// The name of its counter.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RepetitionCount { .. } => "repetition-count",
+            Self::AdaptiveProportion { .. } => "adaptive-proportion",
+            Self::FipsRate { .. } => "fips-rate",
+        }
+    }
 }
 
 impl fmt::Display for HealthFailure {
@@ -236,7 +248,7 @@ mod tests {
     #[test]
     fn the_claim_follows_the_kernel_where_it_states_one() {
         let claims = [None, Some(0), Some(1), Some(512), Some(700), Some(1024), Some(u32::MAX)];
-        let expected = [7.0, 7.0, 0.1, 4.0, 5.46875, 8.0, 8.0];
+        let expected = [7.0, 7.0, 0.1, 4.0, 5.46875, 7.0, 7.0];
         assert_eq!(claims.map(default_min_entropy), expected);
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Owns the way from the device to the stock. It does not know who will get the bytes.
 
+pub mod device;
 pub mod fips;
 pub mod health;
+pub mod reader;
 
 use std::path::PathBuf;
 use std::time::Duration;

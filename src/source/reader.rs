@@ -48,12 +48,19 @@ pub struct Reader {
     /// Position in a regular file: its bytes are read once.
     offset: u64,
     fips: FipsCounters,
+    fips_told: FipsCounts,
     good_bytes: u64,
 }
 
 /// Why reading stopped.
 enum Stop {
-    Failed { kind: &'static str, text: String },
+    Failed {
+        kind: &'static str,
+        text: String,
+    },
+    /// The event loop declared the source stalled while a read hung; what came after that is
+    /// not trusted before the source passes its start-up test again.
+    WrittenOff,
     /// Whoever serves is gone: the process ends.
     Closed,
 }
@@ -72,7 +79,7 @@ impl Reader {
         status: Arc<SourceStatus>,
         wake: Wake,
     ) -> (Self, Receiver<Sample>) {
-        let (stock, drain) = crossbeam_channel::bounded(settings.stock.saturating_sub(1));
+        let (stock, drain) = crossbeam_channel::bounded(settings.stock.saturating_sub(1).max(1));
         let receiver = drain.clone();
         status.set_description(settings.path.display().to_string());
         let reader = Reader {
@@ -83,6 +90,7 @@ impl Reader {
             wake,
             offset: 0,
             fips: FipsCounters::new(),
+            fips_told: FipsCounts::default(),
             good_bytes: 0,
         };
         (reader, receiver)
@@ -95,8 +103,11 @@ impl Reader {
         loop {
             self.good_bytes = 0;
             let Err(stop) = self.read_on() else { return };
-            let Stop::Failed { kind, text } = stop else { return };
-            self.fail(kind, &text);
+            match stop {
+                Stop::Failed { kind, text } => self.fail(kind, &text),
+                Stop::WrittenOff => self.wipe_stock(),
+                Stop::Closed => return,
+            }
             if self.good_bytes >= REOPEN_RESET_BYTES {
                 pause = REOPEN_MIN;
             }
@@ -137,7 +148,7 @@ impl Reader {
             current_checked_at: sys::now(),
             device,
         };
-        self.fips.reopen();
+        self.fips.restart();
         let mut discard = STARTUP_BYTES;
         while discard > 0 {
             discard -= self.read_tested(&mut run, discard)?.len();
@@ -147,11 +158,11 @@ impl Reader {
             run.device.description()
         );
         self.status.set_good();
+        (self.wake)();
         loop {
             let sample = self.fill(&mut run)?;
             if self.is_written_off() {
-                let text = "bytes came after the source was given up".to_owned();
-                return Err(Stop::Failed { kind: "stalled", text });
+                return Err(Stop::WrittenOff);
             }
             self.good_bytes += sample.len() as u64;
             self.stock.send(sample).map_err(|_| Stop::Closed)?;
@@ -201,12 +212,15 @@ impl Reader {
         if let Err(failure) = run.health.check(bytes) {
             return Err(Stop::Failed { kind: failure.kind(), text: failure.to_string() });
         }
-        if self.fips.update(bytes) {
-            let report = self.fips.report();
-            self.status.set_fips(FipsCounts { passed: report.passed, failed: report.failed });
-            if let Some(alarm) = self.fips.rate_alarm().filter(|_| run.alarms) {
-                return Err(Stop::Failed { kind: alarm.kind(), text: alarm.to_string() });
-            }
+        self.fips.update(bytes);
+        let report = self.fips.report();
+        let fips = FipsCounts { passed: report.blocks_ok, failed: report.blocks_failed };
+        if fips != self.fips_told {
+            self.fips_told = fips;
+            self.status.set_fips(fips);
+        }
+        if let Some(alarm) = self.fips.rate_alarm().filter(|_| run.alarms) {
+            return Err(Stop::Failed { kind: alarm.kind(), text: alarm.to_string() });
         }
         Ok(&run.buffer[..count])
     }

@@ -1,0 +1,203 @@
+//! What a server's file says: the tables `[server]`, `[source]` and `[defaults]`.
+//!
+//! Owns their keys, defaults and bounds. The clients stand in a file of their own, which
+//! `clients` reads.
+
+use super::clients::{self, ClientDefaults, Clients};
+use super::error::ConfigError;
+use super::table::{Entry, Table};
+use crate::keys::PrivateKey;
+use crate::sample::{SAMPLE_SIZE_MAX, SAMPLE_SIZE_MIN};
+use crate::server::Limits;
+use crate::source::Settings;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The keys of `[server]`.
+pub(super) const SERVER_KEYS: &[&str] = &[
+    "listen",
+    "private-key",
+    "private-key-file",
+    "clients-file",
+    "max-clients",
+    "max-waiting",
+    "max-handshakes",
+    "max-handshakes-per-address",
+    "handshakes-per-s-per-address",
+    "handshake-timeout",
+    "idle-timeout",
+    "write-timeout",
+    "max-round",
+    "headroom",
+];
+
+/// The keys of `[source]`.
+pub(super) const SOURCE_KEYS: &[&str] =
+    &["device", "sample-size", "stock", "min-entropy", "stall-timeout"];
+
+/// Sockets listened on: more would be a mistake.
+const LISTEN_MAX: usize = 16;
+/// More sessions than one process has file descriptors for.
+const CLIENTS: RangeInclusive<usize> = 1..=65_536;
+/// An X25519 handshake costs 75 ms on the smallest board and 0.1 ms on a fast machine.
+const HANDSHAKES_PER_S: RangeInclusive<u32> = 1..=10_000;
+/// Below, a busy board breaks it by itself; above, it is no timeout.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+/// Under a tenth hardly anybody would be admitted.
+const HEADROOM: RangeInclusive<f64> = 0.1..=1.0;
+/// Bits in a byte.
+const MIN_ENTROPY: RangeInclusive<f64> = 0.0..=8.0;
+/// Samples; together with their size, [`STOCK_BYTES_MAX`] holds.
+const STOCK: RangeInclusive<usize> = 1..=65_536;
+/// What a small board can spare at the very most.
+const STOCK_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// A server, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerConfig {
+    /// Where clients connect; port 0 lets the system choose.
+    pub listen: Vec<SocketAddr>,
+    /// The server's own key.
+    pub private_key: PrivateKey,
+    /// Where the clients stand; `netrng enroll` appends to it.
+    pub clients_file: PathBuf,
+    /// What it says; see [`super::load_clients`] to read it again.
+    pub clients: Clients,
+    /// For what a client's entry leaves out.
+    pub defaults: ClientDefaults,
+    /// The event loop's bounds.
+    pub limits: Limits,
+    /// The reader thread's settings.
+    pub source: Settings,
+}
+
+/// Reads the server's tables from the top of the file.
+pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
+    let server = top.table("server")?;
+    server.allow(SERVER_KEYS, super::SERVER_TABLES)?;
+    let source = read_source(&top.table("source")?)?;
+    let defaults = clients::read_defaults(&top.table("defaults")?)?;
+    let limits = read_limits(&server, source.sample_size)?;
+    let listen = server.entry("listen").map_or_else(|| Ok(default_listen()), read_listen)?;
+    let private_key = server
+        .secret("private-key", "private-key-file", PrivateKey::from_text)?
+        .ok_or_else(|| server.missing("private-key", super::GIVE_PRIVATE_KEY))?;
+    let clients_file = server.entry("clients-file").map(|entry| entry.path()).transpose()?;
+    let clients_file = clients_file.unwrap_or_else(|| PathBuf::from(super::DEFAULT_CLIENTS_PATH));
+    let clients = clients::load_clients(&clients_file, &defaults)?;
+    Ok(ServerConfig { listen, private_key, clients_file, clients, defaults, limits, source })
+}
+
+/// All addresses of both families.
+fn default_listen() -> Vec<SocketAddr> {
+    let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    any.map(|address| SocketAddr::new(address, super::DEFAULT_PORT)).to_vec()
+}
+
+fn read_listen(entry: Entry<'_>) -> Result<Vec<SocketAddr>, ConfigError> {
+    let mut listen = Vec::new();
+    for item in entry.list(LISTEN_MAX, "addresses")? {
+        let address = item.text().and_then(parse_listen).ok_or_else(|| {
+            item.want("a numeric address such as \"0.0.0.0:8989\", \"[::]:8989\" or \"192.0.2.1\"")
+        })?;
+        if listen.contains(&address) {
+            return Err(item.fail(format!("{address} stands twice in the list; remove one")));
+        }
+        listen.push(address);
+    }
+    Ok(listen)
+}
+
+/// With a port, or without for the default one; IPv6 without a port with or without brackets.
+fn parse_listen(text: &str) -> Option<SocketAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address = |bare: &str| Some(SocketAddr::new(bare.parse().ok()?, super::DEFAULT_PORT));
+    text.parse().ok().or_else(|| address(bare))
+}
+
+fn read_limits(server: &Table<'_>, sample_size: usize) -> Result<Limits, ConfigError> {
+    let default = Limits::default();
+    let count = |key, default, allowed: RangeInclusive<usize>| {
+        server.entry(key).map_or(Ok(default), |entry| entry.count(allowed))
+    };
+    let time = |key, default| server.entry(key).map_or(Ok(default), |entry| entry.time(TIMEOUT));
+    Ok(Limits {
+        sample_size,
+        max_clients: count("max-clients", default.max_clients, CLIENTS)?,
+        max_waiting: count("max-waiting", default.max_waiting, 0..=*CLIENTS.end())?,
+        max_handshakes: count("max-handshakes", default.max_handshakes, CLIENTS)?,
+        max_handshakes_per_address: count(
+            "max-handshakes-per-address",
+            default.max_handshakes_per_address,
+            CLIENTS,
+        )?,
+        handshakes_per_s_per_address: server
+            .entry("handshakes-per-s-per-address")
+            .map_or(Ok(default.handshakes_per_s_per_address), |e| e.count(HANDSHAKES_PER_S))?,
+        handshake_timeout: time("handshake-timeout", default.handshake_timeout)?,
+        idle_timeout: time("idle-timeout", default.idle_timeout)?,
+        write_timeout: time("write-timeout", default.write_timeout)?,
+        max_round: time("max-round", default.max_round)?,
+        headroom: server
+            .entry("headroom")
+            .map_or(Ok(default.headroom), |entry| entry.number(HEADROOM))?,
+    })
+}
+
+fn read_source(source: &Table<'_>) -> Result<Settings, ConfigError> {
+    source.allow(SOURCE_KEYS, super::SERVER_TABLES)?;
+    let default = default_source();
+    let path = source.entry("device").map_or(Ok(default.path), |entry| entry.path())?;
+    let sample_size = source
+        .entry("sample-size")
+        .map_or(Ok(default.sample_size), |entry| entry.size(SAMPLE_SIZE_MIN..=SAMPLE_SIZE_MAX))?;
+    let stock = source.entry("stock").map_or(Ok(default.stock), |entry| entry.count(STOCK))?;
+    if let Some(entry) = source.entry("stock").filter(|_| stock * sample_size > STOCK_BYTES_MAX) {
+        let most = STOCK_BYTES_MAX / sample_size;
+        return Err(entry.want(format_args!("at most {most}: 128 MiB of samples of this size")));
+    }
+    let min_entropy = match source.entry("min-entropy") {
+        Some(entry) if entry.text() != Some("auto") => {
+            Some(entry.number(MIN_ENTROPY).map_err(|error| error.or("auto"))?)
+        }
+        _ => None,
+    };
+    let stall_timeout = source
+        .entry("stall-timeout")
+        .map_or(Ok(default.stall_timeout), |entry| entry.time(TIMEOUT))?;
+    Ok(Settings { path, min_entropy, sample_size, stock, stall_timeout })
+}
+
+/// The kernel's hardware generator, as its own estimate of quality says.
+pub(super) fn default_source() -> Settings {
+    Settings {
+        path: PathBuf::from("/dev/hwrng"),
+        min_entropy: None,
+        sample_size: Limits::default().sample_size,
+        stock: 16,
+        stall_timeout: Duration::from_secs(10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_may_be_left_out() {
+        for (text, address) in [
+            ("0.0.0.0", "0.0.0.0:8989"),
+            ("192.0.2.1:0", "192.0.2.1:0"),
+            ("::", "[::]:8989"),
+            ("[::]", "[::]:8989"),
+            ("[::1]:9000", "[::1]:9000"),
+        ] {
+            assert_eq!(parse_listen(text), address.parse().ok(), "{text}");
+        }
+        for text in ["", "[", "[]", "localhost", ":8989", "*:8989", "1.2.3.4:", "1.2.3.4:65536"] {
+            assert_eq!(parse_listen(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Configuration as text again: the effective one that `netrng check` prints, and what
+//! `netrng enroll` hands out.
+//!
+//! Owns that these texts are valid TOML that reads back as the same values. Secrets show only
+//! in what `enroll` hands out. It writes no file.
+
+use super::client::show_address;
+use super::units::{show_rate, show_size, show_time};
+use super::{ClientConfig, ClientDefaults, Config, ServerConfig};
+use crate::keys::{PrivateKey, Psk, PublicKey};
+use crate::server::ClientRule;
+use crate::sink::Sink;
+use std::fmt::{self, Display, Formatter};
+use zeroize::Zeroizing;
+
+/// What stands for a secret.
+const HIDDEN: &str = "\"(hidden)\"";
+/// Longer than both texts for `enroll`: growing would leave copies of secrets behind.
+const ENROLL_TEXT_MAX: usize = 4096;
+
+/// The effective configuration: every key, defaults included, secrets as "(hidden)".
+impl Display for Config {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Config::Server(server) => server.fmt(f),
+            Config::Client(client) => client.fmt(f),
+        }
+    }
+}
+
+impl Display for ServerConfig {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let limits = &self.limits;
+        writeln!(f, "mode = \"server\"\n\n[server]")?;
+        writeln!(f, "listen = {}", list(&self.listen))?;
+        writeln!(f, "private-key = {HIDDEN}")?;
+        writeln!(f, "clients-file = {}", quoted(self.clients_file.display()))?;
+        writeln!(f, "max-clients = {}", limits.max_clients)?;
+        writeln!(f, "max-waiting = {}", limits.max_waiting)?;
+        writeln!(f, "max-handshakes = {}", limits.max_handshakes)?;
+        writeln!(f, "max-handshakes-per-address = {}", limits.max_handshakes_per_address)?;
+        writeln!(f, "handshakes-per-s-per-address = {}", limits.handshakes_per_s_per_address)?;
+        writeln!(f, "handshake-timeout = \"{}\"", show_time(limits.handshake_timeout))?;
+        writeln!(f, "idle-timeout = \"{}\"", show_time(limits.idle_timeout))?;
+        writeln!(f, "write-timeout = \"{}\"", show_time(limits.write_timeout))?;
+        writeln!(f, "max-round = \"{}\"", show_time(limits.max_round))?;
+        writeln!(f, "headroom = {}", limits.headroom)?;
+        writeln!(f, "\n[source]\ndevice = {}", quoted(self.source.path.display()))?;
+        writeln!(f, "sample-size = \"{}\"", show_size(self.source.sample_size as u64))?;
+        writeln!(f, "stock = {}", self.source.stock)?;
+        match self.source.min_entropy {
+            Some(bits) => writeln!(f, "min-entropy = {bits}")?,
+            None => writeln!(f, "min-entropy = \"auto\"")?,
+        }
+        writeln!(f, "stall-timeout = \"{}\"", show_time(self.source.stall_timeout))?;
+        writeln!(f, "\n[defaults]\n{}", self.defaults)?;
+        match &self.clients.missing {
+            Some(missing) => return writeln!(f, "# No clients: {missing}"),
+            None => writeln!(f, "# Clients: {}", self.clients.rules.len())?,
+        }
+        self.clients.rules.iter().try_for_each(|rule| write_rule(f, rule))
+    }
+}
+
+impl Display for ClientDefaults {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "weight = {}", self.weight)?;
+        writeln!(f, "guarantee = \"{}\"", show_rate(self.guarantee_bytes_per_s))?;
+        writeln!(f, "limit = \"{}\"", show_limit(self.limit_bytes_per_s))?;
+        writeln!(f, "max-sessions = {}", self.max_sessions)
+    }
+}
+
+/// A comment, for the clients stand in a file of their own.
+fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
+    write!(f, "#   {} {}", rule.name, rule.key)?;
+    write!(f, ", {} psk", if rule.psk.is_some() { "with" } else { "without" })?;
+    write!(f, ", weight {}", rule.weight)?;
+    write!(f, ", guarantee {}", show_rate(rule.guarantee_bytes_per_s))?;
+    write!(f, ", limit {}", show_limit(rule.limit_bytes_per_s))?;
+    write!(f, ", max-sessions {}, from ", rule.max_sessions)?;
+    match rule.allowed.is_empty() {
+        true => writeln!(f, "anywhere"),
+        false => writeln!(f, "{}", list(&rule.allowed)),
+    }
+}
+
+impl Display for ClientConfig {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "mode = \"client\"\n\n[client]\nprivate-key = {HIDDEN}")?;
+        for upstream in &self.upstreams {
+            let address = show_address(&upstream.host, upstream.port);
+            writeln!(f, "\n[[upstream]]\naddress = \"{address}\"")?;
+            writeln!(f, "public-key = \"{}\"", upstream.server_key)?;
+            if upstream.private_key != self.upstreams[0].private_key {
+                writeln!(f, "private-key = {HIDDEN}")?;
+            }
+            if upstream.psk.is_some() {
+                writeln!(f, "psk = {HIDDEN}")?;
+            }
+            // The default name has a colon, which a given one cannot have.
+            if upstream.name != address {
+                writeln!(f, "name = \"{}\"", upstream.name)?;
+            }
+        }
+        match &self.sink {
+            Sink::Rngd { command: None } => writeln!(f, "\n[sink]\ntype = \"rngd\""),
+            Sink::Rngd { command: Some(words) } => {
+                writeln!(f, "\n[sink]\ntype = \"rngd\"\nrngd-command = {}", list(words))
+            }
+            Sink::Fifo { path } => {
+                writeln!(f, "\n[sink]\ntype = \"fifo\"\npath = {}", quoted(path.display()))
+            }
+            Sink::Stdout => writeln!(f, "\n[sink]\ntype = \"stdout\""),
+        }
+    }
+}
+
+/// The block that makes the server know a client, to be appended to its clients file. `name`
+/// must follow [`super::CLIENT_NAME_RULE`]. Holds the pre-shared key: wiped on drop.
+pub fn client_entry_text(name: &str, key: &PublicKey, psk: &Psk) -> Zeroizing<String> {
+    enroll_text(&[
+        "\n[[client]]\nname = ",
+        &quoted(name),
+        "\npublic-key = \"",
+        &key.to_string(),
+        "\"\npsk = \"",
+        &psk.to_text(),
+        "\"\n",
+    ])
+}
+
+/// A complete configuration for the client `name`. `address` is the server's, as it may stand
+/// in `[[upstream]]`. Holds the client's private key: wiped on drop.
+pub fn client_config_text(
+    name: &str,
+    address: &str,
+    server_key: &PublicKey,
+    private_key: &PrivateKey,
+    psk: &Psk,
+) -> Zeroizing<String> {
+    enroll_text(&[
+        "# netrng: the configuration of client ",
+        &quoted(name),
+        ", as /etc/netrng.toml with mode 0640 or 0600.\n\
+         # It holds secret keys: it is for this one machine only.\n\
+         mode = \"client\"\n\n[client]\nprivate-key = \"",
+        &private_key.to_text(),
+        "\"\n\n[[upstream]]\naddress = ",
+        &quoted(address),
+        "\npublic-key = \"",
+        &server_key.to_string(),
+        "\"\npsk = \"",
+        &psk.to_text(),
+        "\"\n\n[sink]\ntype = \"rngd\"\n",
+    ])
+}
+
+fn enroll_text(parts: &[&str]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(ENROLL_TEXT_MAX));
+    parts.iter().for_each(|part| text.push_str(part));
+    text
+}
+
+fn show_limit(limit: Option<u64>) -> String {
+    limit.map_or_else(|| "none".to_owned(), show_rate)
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(|item| quoted(item.to_string())).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// As a basic string of TOML.
+fn quoted(text: impl ToString) -> String {
+    let mut quoted = String::from("\"");
+    for letter in text.to_string().chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            _ if letter.is_control() => {
+                quoted.push_str(&format!("\\u{:04X}", u32::from(letter)));
+            }
+            _ => quoted.push(letter),
+        }
+    }
+    quoted + "\""
+}

@@ -1,0 +1,503 @@
+//! The event loop: the one thread that owns sockets, and the only user of mio.
+//!
+//! Brings the pure core what it has none of: connections, time, the stock and signals. It
+//! decides nothing about who is served. Readiness is edge-triggered: what is readable or
+//! writable stays marked so until the kernel says `WouldBlock`.
+
+use super::core::{Server, SourceState};
+use super::session::{EndReason, Peer, SessionId};
+use super::{ClientRule, Limits};
+use crate::moment::Moment;
+use crate::sample::Sample;
+use crate::status::{SourceHealth, SourceStatus};
+use crate::sys;
+use crossbeam_channel::Receiver;
+use log::{debug, info, warn};
+use mio::net::{TcpListener, TcpStream, UnixStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::{SockRef, TcpKeepalive};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+const WAKER: Token = Token(0);
+const STOP: Token = Token(1);
+const RELOAD: Token = Token(2);
+const FIRST_LISTENER: usize = 3;
+/// Addresses to listen on, at most.
+pub const LISTENERS_MAX: usize = 64;
+const FIRST_SESSION: usize = FIRST_LISTENER + LISTENERS_MAX;
+
+/// Events taken from the kernel at once.
+const EVENTS_MAX: usize = 1024;
+/// Connections accepted a turn and listener, so that a flood does not keep the loop from its
+/// sessions.
+const ACCEPTS_MAX: usize = 32;
+/// Bytes read from one session a turn: some 150 requests.
+const READ_LEN: usize = 4096;
+/// Rounds of serving and sending a turn, before the kernel is asked again.
+const ROUNDS_MAX: usize = 8;
+/// Out of descriptors or memory, accepting rests this long: trying at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// How long sessions may take to hear BYE when the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// A peer that vanished without a word is noticed after 60 s + 3 × 10 s. The kernel asks; the
+/// daemon sleeps.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What SIGHUP brings: the rules read again, or `None` if the files are broken.
+pub type Reload = Box<dyn FnMut() -> Option<(Vec<ClientRule>, Limits)> + Send>;
+
+/// What the loop is made of.
+pub struct Setup {
+    /// Bound and listening.
+    pub listeners: Vec<std::net::TcpListener>,
+    /// Tested samples.
+    pub stock: Receiver<Sample>,
+    /// What the reader reports.
+    pub source: Arc<SourceStatus>,
+    /// A read that gives nothing for this long is a failure.
+    pub stall_timeout: Duration,
+    /// A byte here stops the loop.
+    pub stop: std::os::unix::net::UnixStream,
+    /// A byte here reloads.
+    pub reload: std::os::unix::net::UnixStream,
+    /// Reads the files again.
+    pub on_reload: Reload,
+    /// Called once, when the first sample has passed.
+    pub on_ready: Box<dyn FnMut() + Send>,
+    /// Called when a change of state is worth showing: at most once a turn.
+    pub on_turn: Option<Box<dyn FnMut(&Server) + Send>>,
+}
+
+struct Listener {
+    socket: TcpListener,
+    ready: bool,
+}
+
+struct Connection {
+    socket: TcpStream,
+    readable: bool,
+    writable: bool,
+    /// The peer will send no more: read on to the end.
+    hung_up: bool,
+    /// Stands in the work list.
+    queued: bool,
+}
+
+/// The shell around [`Server`].
+pub struct EventLoop {
+    poll: Poll,
+    server: Server,
+    listeners: Vec<Listener>,
+    connections: Vec<Option<Connection>>,
+    work: Vec<SessionId>,
+    setup: Setup,
+    stop: UnixStream,
+    reload: UnixStream,
+    accept_paused_until: Option<Moment>,
+    /// Since when the stock is not full, so that the reader is expected to get somewhere.
+    expecting_since: Option<Moment>,
+    seen_changes: Option<u64>,
+    seen_read: (u64, Duration),
+    is_ready: bool,
+    stopping_until: Option<Moment>,
+}
+
+impl EventLoop {
+    /// Registers everything with the kernel. The waker is for the reader thread.
+    ///
+    /// # Errors
+    /// What epoll or kqueue report; in practice, out of descriptors.
+    pub fn new(server: Server, poll: Poll, mut setup: Setup) -> io::Result<Self> {
+        let registry = poll.registry();
+        let mut listeners = Vec::new();
+        for (index, socket) in std::mem::take(&mut setup.listeners).into_iter().enumerate() {
+            socket.set_nonblocking(true)?;
+            let mut socket = TcpListener::from_std(socket);
+            registry.register(&mut socket, Token(FIRST_LISTENER + index), Interest::READABLE)?;
+            listeners.push(Listener { socket, ready: true });
+        }
+        let pipe = |stream: &std::os::unix::net::UnixStream, token| -> io::Result<UnixStream> {
+            let stream = stream.try_clone()?;
+            stream.set_nonblocking(true)?;
+            let mut stream = UnixStream::from_std(stream);
+            registry.register(&mut stream, token, Interest::READABLE)?;
+            Ok(stream)
+        };
+        let (stop, reload) = (pipe(&setup.stop, STOP)?, pipe(&setup.reload, RELOAD)?);
+        Ok(EventLoop {
+            poll,
+            server,
+            listeners,
+            connections: Vec::new(),
+            work: Vec::new(),
+            setup,
+            stop,
+            reload,
+            accept_paused_until: None,
+            expecting_since: None,
+            seen_changes: None,
+            seen_read: (0, Duration::ZERO),
+            is_ready: false,
+            stopping_until: None,
+        })
+    }
+
+    /// A waker for [`EventLoop::new`]'s poll.
+    ///
+    /// # Errors
+    /// What the kernel reports; in practice, out of descriptors.
+    pub fn waker(poll: &Poll) -> io::Result<Waker> {
+        Waker::new(poll.registry(), WAKER)
+    }
+
+    /// Serves until told to stop, then says BYE to all.
+    ///
+    /// # Errors
+    /// What epoll or kqueue report. No peer can cause one.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let timeout = self.timeout(sys::now());
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            let now = sys::now();
+            for event in &events {
+                self.note(event, now);
+            }
+            self.turn(now);
+            if self.is_drained(now) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn turn(&mut self, now: Moment) {
+        self.look_at_source(now);
+        self.accept(now);
+        self.read_all(now);
+        self.server.handle_timeout(now);
+        self.close_ended();
+        for _ in 0..ROUNDS_MAX {
+            let stock = &self.setup.stock;
+            let given = self.server.serve(&mut || stock.try_recv().ok(), now);
+            self.flush(now);
+            if given == 0 {
+                break;
+            }
+        }
+        self.close_ended();
+        if let Some(on_turn) = &mut self.setup.on_turn {
+            on_turn(&self.server);
+        }
+    }
+
+    /// How long to sleep: until the nearest deadline, not at all if there is work left, for
+    /// ever if there is neither.
+    fn timeout(&mut self, now: Moment) -> Option<Duration> {
+        let accept_pending =
+            self.accept_paused_until.is_none() && self.listeners.iter().any(|l| l.ready);
+        if !self.work.is_empty() || accept_pending && self.stopping_until.is_none() {
+            return Some(Duration::ZERO);
+        }
+        if self.server.is_hungry(now) || !self.is_ready {
+            self.setup.source.set_hungry();
+            // The reader may have stocked a sample before it could see that.
+            if !self.setup.stock.is_empty() {
+                return Some(Duration::ZERO);
+            }
+        }
+        let deadlines = [
+            self.server.poll_timeout(),
+            self.accept_paused_until,
+            self.stall_deadline(now),
+            self.stopping_until,
+        ];
+        deadlines.into_iter().flatten().min().map(|at| at.since(now))
+    }
+
+    fn note(&mut self, event: &mio::event::Event, now: Moment) {
+        match event.token() {
+            WAKER => {}
+            STOP => {
+                if drain(&mut self.stop) {
+                    self.shut_down(now);
+                }
+            }
+            RELOAD => {
+                if drain(&mut self.reload) {
+                    self.reload(now);
+                }
+            }
+            Token(index) if index < FIRST_SESSION => {
+                self.listeners[index - FIRST_LISTENER].ready = true;
+            }
+            Token(index) => {
+                let id = SessionId(index - FIRST_SESSION);
+                let Some(connection) = self.connections.get_mut(id.0).and_then(Option::as_mut)
+                else {
+                    return;
+                };
+                connection.readable |= event.is_readable() || event.is_read_closed();
+                connection.hung_up |= event.is_read_closed() || event.is_error();
+                connection.writable |= event.is_writable();
+                self.enqueue(id);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, id: SessionId) {
+        if let Some(connection) = self.connections.get_mut(id.0).and_then(Option::as_mut) {
+            if !std::mem::replace(&mut connection.queued, true) {
+                self.work.push(id);
+            }
+        }
+    }
+
+    // ---- connections --------------------------------------------------------------------
+
+    fn accept(&mut self, now: Moment) {
+        if self.accept_paused_until.is_some_and(|at| at > now) || self.stopping_until.is_some() {
+            return;
+        }
+        self.accept_paused_until = None;
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_MAX {
+                if !self.listeners[index].ready {
+                    break;
+                }
+                match self.listeners[index].socket.accept() {
+                    Ok((socket, address)) => self.admit(socket, address, now),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.listeners[index].ready = false;
+                    }
+                    // One connection went away before it was accepted.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        warn!("cannot accept connections for now: {error}");
+                        self.accept_paused_until = Some(now + ACCEPT_PAUSE);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, mut socket: TcpStream, address: std::net::SocketAddr, now: Moment) {
+        let peer = Peer { address: address.ip().to_canonical(), port: address.port() };
+        let Some(id) = self.server.handle_accept(peer, now) else { return };
+        // Ended sessions' places are given out again: close theirs before this one moves in.
+        self.close_ended();
+        let keepalive = TcpKeepalive::new()
+            .with_time(KEEPALIVE_IDLE)
+            .with_interval(KEEPALIVE_INTERVAL)
+            .with_retries(3);
+        let prepared = socket
+            .set_nodelay(true)
+            .and_then(|()| SockRef::from(&socket).set_tcp_keepalive(&keepalive))
+            .and_then(|()| {
+                let token = Token(FIRST_SESSION + id.0);
+                let both = Interest::READABLE | Interest::WRITABLE;
+                self.poll.registry().register(&mut socket, token, both)
+            });
+        if let Err(error) = prepared {
+            debug!("{peer}: {error}");
+            self.server.handle_closed(id, EndReason::Io, now);
+            return;
+        }
+        if self.connections.len() <= id.0 {
+            self.connections.resize_with(id.0 + 1, || None);
+        }
+        self.connections[id.0] = Some(Connection {
+            socket,
+            readable: true,
+            writable: true,
+            hung_up: false,
+            queued: false,
+        });
+        self.enqueue(id);
+    }
+
+    fn read_all(&mut self, now: Moment) {
+        for id in std::mem::take(&mut self.work) {
+            let Some(connection) = self.connections.get_mut(id.0).and_then(Option::as_mut) else {
+                continue;
+            };
+            connection.queued = false;
+            if connection.writable && !self.server.output(id).is_empty() {
+                self.send(id, now);
+            }
+            self.read(id, now);
+        }
+    }
+
+    fn read(&mut self, id: SessionId, now: Moment) {
+        let Some(connection) = self.connections.get_mut(id.0).and_then(Option::as_mut) else {
+            return;
+        };
+        if !connection.readable || !self.server.accepts_input(id) {
+            return;
+        }
+        let mut buffer = [0; READ_LEN];
+        match connection.socket.read(&mut buffer) {
+            Ok(0) => self.server.handle_closed(id, EndReason::PeerClosed, now),
+            Ok(count) => {
+                // A short read has emptied the socket, unless its end is still to be read.
+                connection.readable = count == buffer.len() || connection.hung_up;
+                let again = connection.readable;
+                self.server.handle_bytes(id, &buffer[..count], now);
+                if again {
+                    self.enqueue(id);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.readable = false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.enqueue(id),
+            Err(_) => self.server.handle_closed(id, EndReason::Io, now),
+        }
+    }
+
+    fn flush(&mut self, now: Moment) {
+        while let Some(id) = self.server.poll_flush() {
+            self.send(id, now);
+            let readable = self.connections.get(id.0).and_then(Option::as_ref);
+            if readable.is_some_and(|connection| connection.readable) {
+                self.enqueue(id);
+            }
+        }
+    }
+
+    fn send(&mut self, id: SessionId, now: Moment) {
+        let Some(connection) = self.connections.get_mut(id.0).and_then(Option::as_mut) else {
+            return;
+        };
+        let output = self.server.output(id);
+        if output.is_empty() {
+            return;
+        }
+        let len = output.len();
+        let sent = match connection.writable.then(|| connection.socket.write(output)) {
+            None => 0,
+            Some(Ok(count)) => count,
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            // Cannot happen to a socket that does not block; if it does, the deadline holds.
+            Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Some(Err(_)) => return self.server.handle_closed(id, EndReason::Io, now),
+        };
+        // A short write has filled the socket.
+        connection.writable &= sent == len;
+        self.server.handle_sent(id, sent, now);
+    }
+
+    fn close_ended(&mut self) {
+        while let Some((id, reason)) = self.server.poll_ended() {
+            let Some(mut connection) = self.connections.get_mut(id.0).and_then(Option::take) else {
+                continue;
+            };
+            if matches!(reason, EndReason::Bye(_)) {
+                // Unread input would make the kernel reset the connection, and the peer lose
+                // our BYE.
+                let _ = connection.socket.shutdown(std::net::Shutdown::Write);
+                let mut rest = [0; READ_LEN];
+                while matches!(connection.socket.read(&mut rest), Ok(count) if count == READ_LEN) {}
+            }
+            // Closing frees a descriptor: accepting may go on.
+            self.accept_paused_until = None;
+        }
+    }
+
+    // ---- source, signals ----------------------------------------------------------------
+
+    fn look_at_source(&mut self, now: Moment) {
+        let source = &self.setup.source;
+        let changes = source.changes();
+        if self.seen_changes != Some(changes) {
+            self.seen_changes = Some(changes);
+            let state = match source.health() {
+                SourceHealth::Starting => SourceState::Starting,
+                SourceHealth::Good => SourceState::Good,
+                SourceHealth::Failed { .. } => SourceState::Failed,
+            };
+            self.server.handle_source(state, now);
+        }
+        let (bytes, span) = source.read_so_far();
+        let (bytes_before, span_before) = std::mem::replace(&mut self.seen_read, (bytes, span));
+        if bytes != bytes_before {
+            self.server.handle_reading(bytes - bytes_before, span - span_before, now);
+        }
+        if !self.is_ready && !self.setup.stock.is_empty() {
+            self.is_ready = true;
+            info!("ready: source {} passed its tests", source.description());
+            (self.setup.on_ready)();
+        }
+        self.watch(now);
+    }
+
+    /// Reports the source as stalled if it should have given something long ago.
+    fn watch(&mut self, now: Moment) {
+        if self.stall_deadline(now).is_none_or(|at| at > now) {
+            return;
+        }
+        let seconds = self.setup.stall_timeout.as_secs_f32();
+        let text = format!("no bytes for {seconds} s");
+        if self.setup.source.set_failed("stalled", &text, now) {
+            warn!("source {} failed (stalled): {text}", self.setup.source.description());
+        }
+        while let Ok(sample) = self.setup.stock.try_recv() {
+            drop(sample);
+        }
+        self.server.handle_source(SourceState::Failed, now);
+        self.expecting_since = None;
+    }
+
+    fn stall_deadline(&mut self, now: Moment) -> Option<Moment> {
+        let is_full = self.setup.stock.is_full();
+        let failed = matches!(self.setup.source.health(), SourceHealth::Failed { .. });
+        if is_full || failed {
+            self.expecting_since = None;
+            return None;
+        }
+        let expecting_since = *self.expecting_since.get_or_insert(now);
+        Some(expecting_since.max(self.setup.source.progress_at()) + self.setup.stall_timeout)
+    }
+
+    fn reload(&mut self, now: Moment) {
+        if let Some((clients, limits)) = (self.setup.on_reload)() {
+            info!("reloaded: {} clients", clients.len());
+            self.server.handle_clients(clients, now);
+            self.server.handle_limits(limits, now);
+        }
+    }
+
+    fn shut_down(&mut self, now: Moment) {
+        if self.stopping_until.is_none() {
+            info!("stopping");
+            self.stopping_until = Some(now + DRAIN_TIMEOUT);
+            self.listeners.clear();
+            self.server.handle_shutdown(now);
+        }
+    }
+
+    fn is_drained(&self, now: Moment) -> bool {
+        let all_gone = self.connections.iter().all(Option::is_none);
+        self.stopping_until.is_some_and(|until| all_gone || until <= now)
+    }
+}
+
+/// Empties a signal pipe; whether anything was in it.
+fn drain(pipe: &mut UnixStream) -> bool {
+    let mut buffer = [0; 64];
+    let mut any = false;
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(_) => any = true,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return any,
+        }
+    }
+}
