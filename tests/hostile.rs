@@ -134,7 +134,7 @@ fn keys_that_are_wrong() {
     let strange_public = PublicKey::from_text(&strange_public).unwrap();
 
     // Nobody the server knows.
-    scene.suffers("unknown", |scene| {
+    scene.suffers("unknown-key", |scene| {
         let mut raw = RawClient::with_keys(&scene.site, &strange_private, &server, Some(&psk));
         let hello = raw.hello();
         raw.send_raw(&hello);

@@ -74,17 +74,17 @@ impl Scene {
 
 #[test]
 fn stuck_bytes() {
-    Scene::new().fails_with(Mood::Stuck(0x55), "repetition");
+    Scene::new().fails_with(Mood::Stuck(0x55), "repetition-count");
 }
 
 #[test]
 fn the_end_of_the_stream() {
-    Scene::new().fails_with(Mood::Closed, "end");
+    Scene::new().fails_with(Mood::Closed, "(eof)");
 }
 
 #[test]
 fn a_stall() {
-    Scene::new().fails_with(Mood::Silent, "stall");
+    Scene::new().fails_with(Mood::Silent, "(stalled)");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_device_that_comes_late() {
     let site = Site::with_fifo("source");
     let alice = site.enroll("alice");
     let server = site.spawn_server();
-    server.wait_for("source");
+    server.wait_for("not-found");
     wait::until_true("the server listens", || std::net::TcpStream::connect(&site.address).is_ok());
     let mut session = RawClient::open(&site, &alice);
     session.send(Request::Bytes(64));
@@ -108,7 +108,7 @@ fn a_source_that_is_bad_from_the_start_serves_nobody() {
     let feed = Feed::new(&site.path("source"), Mood::Stuck(0));
     let alice = site.enroll("alice");
     let server = site.spawn_server();
-    server.wait_for("repetition");
+    server.wait_for("repetition-count");
     let mut session = RawClient::open(&site, &alice);
     session.send(Request::Bytes(64));
     let Answer::Wait(..) = session.answer() else { panic!("no WAIT from a bad source") };
@@ -122,7 +122,7 @@ fn a_source_that_is_bad_from_the_start_serves_nobody() {
 fn a_device_full_of_zeros_is_refused_unless_the_alarms_are_off() {
     let site = Site::new("/dev/zero");
     let server = site.spawn_server();
-    server.wait_for("repetition");
+    server.wait_for("repetition-count");
     drop(server);
 
     let site = site.source("min-entropy = 0");
@@ -141,7 +141,7 @@ fn the_bytes_of_a_file_are_given_once() {
     let alice = site.enroll("alice");
     let server = site.start_server();
     let client = site.start_client(&alice);
-    server.wait_for("end");
+    server.wait_for("(eof)");
     let got = wait::until_settled("all is given", std::time::Duration::from_secs(3), || {
         client.stdout_len()
     });

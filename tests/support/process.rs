@@ -275,7 +275,7 @@ impl Drop for Process {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        if thread::panicking() {
+        if thread::panicking() && self.mark() > 0 {
             eprintln!("--- {}\n{}\n---", self.name, self.log_text());
         }
     }

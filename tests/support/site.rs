@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 
 /// The line by which a server says that the first sample has passed.
-pub const READY: &str = "ready";
+pub const READY: &str = "ready: ";
 
 /// A port of 127.0.0.1 that nobody uses.
 ///
