@@ -9,26 +9,27 @@
 //! more than one slice of the larger, whatever the sizes of their requests. A flow that comes
 //! back from idle starts at the present virtual time: no claim, no penalty.
 //!
-//! Guarantees use a second clock a flow, in real time: it advances by bytes ÷ guarantee with
-//! every service, and a flow whose clock is not ahead of the time has not had its due, so it
-//! goes first, the one furthest behind foremost. If the source cannot keep all the promises,
-//! all these clocks fall behind together, which shares what there is in proportion to the
-//! guarantees; the time they are measured against then waits for them, so that no debt grows
-//! beyond [`DEBT_MAX`].
+//! Guarantees add two things a flow. A clock in real time advances by bytes ÷ guarantee with
+//! every service: while it is behind the time of some flow, a guarantee is due, and flows with
+//! guarantees go before all others. Which of them goes is decided by a second tag, bytes divided
+//! by the guarantee. So every promise that fits is kept, and when the source cannot keep them
+//! all, what there is is shared in proportion to the guarantees. Flows with equal rules have
+//! equal tags of both kinds, so guarantees do not weaken the bound above.
 
 use crate::moment::Moment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How far guarantees may fall behind and still be made good.
+/// What of a guarantee was not kept is made good for at most this long.
 pub const DEBT_MAX: Duration = Duration::from_secs(1);
 /// A limit lets through this much at once, if that is more than one sample.
 pub const LIMIT_BURST: Duration = Duration::from_millis(100);
 /// Samples that a flow may be ahead of its share by its guarantee, and still has to make up
 /// for: more would punish it long after the guarantee mattered.
 const AHEAD_MAX_SAMPLES: u128 = 4;
-/// Virtual time of one byte at weight 1. Rounding errs by less than a millionth of a byte.
-const BYTE: u128 = 1 << 20;
+/// Virtual time of one byte at weight 1: fine enough that rounding errs by less than a
+/// millionth for whole samples and guarantees of up to 1 GB/s.
+const BYTE: u128 = 1 << 40;
 const NANOS_PER_S: u128 = 1_000_000_000;
 
 /// A client, to the scheduler.
@@ -66,10 +67,14 @@ struct Flow {
     rule: FlowRule,
     /// Bytes wanted and not served.
     want: u64,
-    /// Virtual start tag.
+    /// Bytes by weight.
     tag: u128,
-    /// Up to when the guarantee is kept, on the guarantees' clock, nanoseconds.
+    /// Bytes by guarantee.
+    guarantee_tag: u128,
+    /// Up to when the guarantee is kept, nanoseconds.
     kept_until: u128,
+    /// When it last stopped wanting bytes, nanoseconds.
+    idle_at: u128,
     /// When the limit's bucket was, or will be, empty, nanoseconds.
     limit_empty_at: u128,
     place: Place,
@@ -79,7 +84,8 @@ struct Flow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Idle,
-    /// In `by_tag`, and with a guarantee in `by_due`; the order breaks ties, first come.
+    /// In `by_tag`, and with a guarantee in the other two sets; the order breaks ties, first
+    /// come.
     Queued(u64),
     /// In `paused`, until its limit lets it go on.
     Paused(Moment),
@@ -91,12 +97,13 @@ pub struct Scheduler {
     sample_size: u64,
     flows: BTreeMap<FlowId, Flow>,
     by_tag: BTreeSet<(u128, u64, FlowId)>,
-    by_due: BTreeSet<(u128, u64, FlowId)>,
+    by_guarantee_tag: BTreeSet<(u128, u64, FlowId)>,
+    by_due: BTreeSet<(u128, FlowId)>,
     paused: BTreeSet<(Moment, FlowId)>,
     /// The lowest tag of those that wanted bytes when somebody was last served.
     virtual_now: u128,
-    /// Real time the guarantees' clock has stood still, nanoseconds.
-    held_back: u128,
+    /// The same of the tags by guarantee.
+    virtual_guarantee_now: u128,
     order: u64,
 }
 
@@ -107,10 +114,11 @@ impl Scheduler {
             sample_size: sample_size as u64,
             flows: BTreeMap::new(),
             by_tag: BTreeSet::new(),
+            by_guarantee_tag: BTreeSet::new(),
             by_due: BTreeSet::new(),
             paused: BTreeSet::new(),
             virtual_now: 0,
-            held_back: 0,
+            virtual_guarantee_now: 0,
             order: 0,
         }
     }
@@ -119,12 +127,14 @@ impl Scheduler {
     pub fn set_rule(&mut self, id: FlowId, rule: FlowRule, now: Moment) {
         let want = self.flows.get(&id).map_or(0, |flow| flow.want);
         self.set_want(id, 0, now);
-        let (tag, due) = (self.virtual_now, self.guarantee_clock(now));
+        let (tag, guarantee_tag) = (self.virtual_now, self.virtual_guarantee_now);
         let flow = self.flows.entry(id).or_insert(Flow {
             rule,
             want: 0,
             tag,
-            kept_until: due,
+            guarantee_tag,
+            kept_until: nanos(now),
+            idle_at: nanos(now),
             limit_empty_at: 0,
             place: Place::Idle,
         });
@@ -145,6 +155,9 @@ impl Scheduler {
         let smaller = want < flow.want;
         flow.want = want;
         if want == 0 {
+            if !was_idle {
+                flow.idle_at = nanos(now);
+            }
             self.unqueue(id);
         } else if was_idle {
             self.wake(id, now);
@@ -179,23 +192,31 @@ impl Scheduler {
     /// Charges a flow for bytes it was given, and queues it again if it wants more.
     pub fn charge(&mut self, id: FlowId, bytes: usize, now: Moment) {
         self.unqueue(id);
-        let clock = self.guarantee_clock(now);
-        let sample_size = self.sample_size;
-        let others_lowest = self.by_tag.first().map_or(u128::MAX, |&(tag, ..)| tag);
+        let (sample_size, bytes) = (self.sample_size, bytes as u64);
+        let lowest = |set: &BTreeSet<(u128, u64, FlowId)>| set.first().map_or(u128::MAX, |t| t.0);
+        let (lowest_tag, lowest_guarantee_tag) =
+            (lowest(&self.by_tag), lowest(&self.by_guarantee_tag));
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        self.virtual_now = self.virtual_now.max(flow.tag.min(others_lowest));
-        let bytes = bytes as u64;
-        let weight = u128::from(flow.rule.weight.max(1));
-        flow.tag += u128::from(bytes) * BYTE / weight;
+        self.virtual_now = self.virtual_now.max(flow.tag.min(lowest_tag));
+        flow.tag += virtual_span(bytes, flow.rule.weight.into());
         flow.tag = flow.tag.min(flow.tag_max(self.virtual_now, sample_size));
-        if let Some(span) = nanos_for(bytes, flow.rule.guarantee_bytes_per_s) {
-            let ahead = nanos_for(sample_size, flow.rule.guarantee_bytes_per_s).unwrap_or(0);
-            flow.kept_until = (flow.kept_until + span).min(clock + ahead.max(span));
+        if flow.rule.guarantee_bytes_per_s > 0 {
+            let guarantee = flow.rule.guarantee_bytes_per_s;
+            let lowest = flow.guarantee_tag.min(lowest_guarantee_tag);
+            self.virtual_guarantee_now = self.virtual_guarantee_now.max(lowest);
+            flow.guarantee_tag += virtual_span(bytes, guarantee);
+            let most = flow.guarantee_tag_max(self.virtual_guarantee_now, sample_size);
+            flow.guarantee_tag = flow.guarantee_tag.min(most);
+            let span = nanos_for(bytes, guarantee);
+            let ahead = nanos_for(sample_size, guarantee).max(span);
+            let debt_end = nanos(now).saturating_sub(DEBT_MAX.as_nanos());
+            flow.kept_until = (flow.kept_until.max(debt_end) + span).min(nanos(now) + ahead);
         }
-        if let Some(span) = flow.rule.limit_bytes_per_s.and_then(|limit| nanos_for(bytes, limit)) {
-            flow.limit_empty_at = flow.limit_start(sample_size, now) + span;
+        if let Some(limit) = flow.rule.limit_bytes_per_s {
+            flow.limit_empty_at = flow.limit_start(sample_size, now) + nanos_for(bytes, limit);
         }
         flow.want = flow.want.saturating_sub(bytes);
+        flow.idle_at = nanos(now);
         if flow.want > 0 {
             self.queue(id, now);
         }
@@ -206,27 +227,27 @@ impl Scheduler {
         self.paused.first().map(|&(at, _)| at)
     }
 
-    /// The flow whose guarantee is due, furthest behind first. Holds the clock back if even
-    /// that one is further behind than [`DEBT_MAX`].
-    fn due(&mut self, now: Moment) -> Option<FlowId> {
-        let &(kept_until, _, id) = self.by_due.first()?;
-        let clock = self.guarantee_clock(now);
-        let debt = clock.checked_sub(kept_until)?;
-        self.held_back += debt.saturating_sub(DEBT_MAX.as_nanos());
-        Some(id)
+    /// Whom guarantees put first, if one is due.
+    fn due(&self, now: Moment) -> Option<FlowId> {
+        let &(kept_until, _) = self.by_due.first()?;
+        if kept_until > nanos(now) {
+            return None;
+        }
+        Some(self.by_guarantee_tag.first()?.2)
     }
 
-    fn guarantee_clock(&self, now: Moment) -> u128 {
-        u128::from(now.as_nanos()).saturating_sub(self.held_back)
-    }
-
-    /// Back from idle: at the present of both clocks, neither owed nor owing.
+    /// Back from idle: at the present of both virtual times. What its guarantee had fallen
+    /// behind melts away while it wants nothing, so that a pause for the next request costs
+    /// nothing and a long one leaves no claim.
     fn wake(&mut self, id: FlowId, now: Moment) {
-        let clock = self.guarantee_clock(now);
         let (virtual_now, sample_size) = (self.virtual_now, self.sample_size);
+        let guarantee_now = self.virtual_guarantee_now;
         let Some(flow) = self.flows.get_mut(&id) else { return };
         flow.tag = flow.tag.clamp(virtual_now, flow.tag_max(virtual_now, sample_size));
-        flow.kept_until = flow.kept_until.max(clock);
+        let most = flow.guarantee_tag_max(guarantee_now, sample_size);
+        flow.guarantee_tag = flow.guarantee_tag.clamp(guarantee_now, most);
+        let idle = nanos(now).saturating_sub(flow.idle_at);
+        flow.kept_until = flow.kept_until.max(nanos(now).min(flow.kept_until + 2 * idle));
     }
 
     fn queue(&mut self, id: FlowId, now: Moment) {
@@ -234,6 +255,7 @@ impl Scheduler {
         let order = self.order;
         let Some(flow) = self.flows.get_mut(&id) else { return };
         if let Some(at) = flow.limited_until(self.sample_size, now) {
+            flow.idle_at = nanos(now);
             flow.place = Place::Paused(at);
             self.paused.insert((at, id));
             return;
@@ -241,7 +263,8 @@ impl Scheduler {
         flow.place = Place::Queued(order);
         self.by_tag.insert((flow.tag, order, id));
         if flow.rule.guarantee_bytes_per_s > 0 {
-            self.by_due.insert((flow.kept_until, order, id));
+            self.by_guarantee_tag.insert((flow.guarantee_tag, order, id));
+            self.by_due.insert((flow.kept_until, id));
         }
     }
 
@@ -251,7 +274,8 @@ impl Scheduler {
             Place::Idle => {}
             Place::Queued(order) => {
                 self.by_tag.remove(&(flow.tag, order, id));
-                self.by_due.remove(&(flow.kept_until, order, id));
+                self.by_guarantee_tag.remove(&(flow.guarantee_tag, order, id));
+                self.by_due.remove(&(flow.kept_until, id));
             }
             Place::Paused(at) => {
                 self.paused.remove(&(at, id));
@@ -275,8 +299,12 @@ impl Scheduler {
 impl Flow {
     /// How far the tag may be ahead. Without a guarantee no tag ever gets there.
     fn tag_max(&self, virtual_now: u128, sample_size: u64) -> u128 {
-        let ahead = AHEAD_MAX_SAMPLES * u128::from(sample_size) * BYTE;
-        virtual_now + ahead / u128::from(self.rule.weight.max(1))
+        virtual_now + AHEAD_MAX_SAMPLES * virtual_span(sample_size, self.rule.weight.into())
+    }
+
+    fn guarantee_tag_max(&self, virtual_now: u128, sample_size: u64) -> u128 {
+        let span = virtual_span(sample_size, self.rule.guarantee_bytes_per_s);
+        virtual_now + AHEAD_MAX_SAMPLES * span
     }
 
     fn limit_burst_bytes(&self, sample_size: u64, limit: u64) -> u64 {
@@ -287,14 +315,14 @@ impl Flow {
     /// From when the bucket fills, looked at now: it never holds more than the burst.
     fn limit_start(&self, sample_size: u64, now: Moment) -> u128 {
         let Some(limit) = self.rule.limit_bytes_per_s else { return 0 };
-        let burst = nanos_for(self.limit_burst_bytes(sample_size, limit), limit).unwrap_or(0);
-        self.limit_empty_at.max(u128::from(now.as_nanos()).saturating_sub(burst))
+        let burst = nanos_for(self.limit_burst_bytes(sample_size, limit), limit);
+        self.limit_empty_at.max(nanos(now).saturating_sub(burst))
     }
 
     /// Bytes in the limit's bucket.
     fn bucket(&self, sample_size: u64, now: Moment) -> u64 {
         let Some(limit) = self.rule.limit_bytes_per_s else { return u64::MAX };
-        let filled = u128::from(now.as_nanos()).saturating_sub(self.limit_start(sample_size, now));
+        let filled = nanos(now).saturating_sub(self.limit_start(sample_size, now));
         u64::try_from(filled * u128::from(limit) / NANOS_PER_S).unwrap_or(u64::MAX)
     }
 
@@ -305,13 +333,21 @@ impl Flow {
         if self.bucket(sample_size, now) >= enough {
             return None;
         }
-        let span = nanos_for(enough, limit)?;
-        let at = self.limit_start(sample_size, now) + span;
+        let at = self.limit_start(sample_size, now) + nanos_for(enough, limit);
         Some(Moment::from_nanos(u64::try_from(at).unwrap_or(u64::MAX)))
     }
 }
 
-/// How long `bytes` take at `rate` bytes per second, rounded up; `None` for rate 0.
-fn nanos_for(bytes: u64, rate: u64) -> Option<u128> {
-    (rate > 0).then(|| (u128::from(bytes) * NANOS_PER_S).div_ceil(u128::from(rate)))
+/// How long `bytes` take at `rate` bytes per second, rounded up.
+fn nanos_for(bytes: u64, rate: u64) -> u128 {
+    (u128::from(bytes) * NANOS_PER_S).div_ceil(u128::from(rate.max(1)))
+}
+
+/// How far `bytes` move a tag.
+fn virtual_span(bytes: u64, weight: u64) -> u128 {
+    u128::from(bytes) * BYTE / u128::from(weight.max(1))
+}
+
+fn nanos(now: Moment) -> u128 {
+    now.as_nanos().into()
 }
