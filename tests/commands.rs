@@ -41,13 +41,13 @@ fn pubkey_refuses_what_is_no_key() {
 fn enrolling_makes_a_complete_client_and_its_entry() {
     let site = Site::new("/dev/urandom");
     let alice = site.enroll("alice");
-    assert_eq!(alice.text("upstream", "public-key"), site.public_key);
-    assert_eq!(alice.text("upstream", "address"), site.address);
+    assert_eq!(alice.text("public-key"), site.public_key);
+    assert_eq!(alice.text("address"), site.address);
 
     let clients = fs::read_to_string(site.path("clients.toml")).unwrap();
     assert!(clients.contains("\"alice\""), "{clients}");
-    assert!(clients.contains(&alice.text("upstream", "psk")), "enroll always sets a psk");
-    let private = alice.text("client", "private-key");
+    assert!(clients.contains(&alice.text("psk")), "enroll always sets a psk");
+    let private = alice.text("private-key");
     assert!(!clients.contains(&private), "the server must not keep a client's private key");
     let public = finish_with_input(&mut netrng(&["pubkey"]), private.as_bytes()).success();
     assert!(clients.contains(public.trim()), "the private key printed is not the entry's");
@@ -89,15 +89,12 @@ fn check_prints_the_effective_config_without_secrets() {
     for path in [site.path("server.toml"), site.client_config(&alice, "type = \"stdout\"")] {
         let printed = finish(netrng(&["check", "-c"]).arg(&path)).success();
         let private = fs::read_to_string(site.path("server.key")).unwrap();
-        for secret in
-            [private.trim(), &alice.text("client", "private-key"), &alice.text("upstream", "psk")]
-        {
+        for secret in [private.trim(), &alice.text("private-key"), &alice.text("psk")] {
             assert!(!printed.contains(secret), "a secret in:\n{printed}");
         }
-        let table: toml::Table = toml::from_str(&printed).unwrap();
-        if let Some(server) = table.get("server") {
-            assert_eq!(server["max-clients"].as_integer(), Some(7));
-            assert!(server.get("handshake-timeout").is_some(), "defaults are shown too");
+        if path.ends_with("server.toml") {
+            assert!(printed.contains("max-clients = 7"), "{printed}");
+            assert!(printed.contains("handshake-timeout = "), "no defaults in\n{printed}");
         }
     }
 }

@@ -126,9 +126,9 @@ fn a_hello_cut_short() {
 #[test]
 fn keys_that_are_wrong() {
     let mut scene = Scene::new();
-    let private = PrivateKey::from_text(&scene.mallory.text("client", "private-key")).unwrap();
-    let server = PublicKey::from_text(&scene.mallory.text("upstream", "public-key")).unwrap();
-    let psk = Psk::from_text(&scene.mallory.text("upstream", "psk")).unwrap();
+    let private = PrivateKey::from_text(&scene.mallory.text("private-key")).unwrap();
+    let server = PublicKey::from_text(&scene.mallory.text("public-key")).unwrap();
+    let psk = Psk::from_text(&scene.mallory.text("psk")).unwrap();
     let (strange_private, strange_public) = fresh_keys();
     let strange_private = PrivateKey::from_text(&strange_private).unwrap();
     let strange_public = PublicKey::from_text(&strange_public).unwrap();
@@ -320,13 +320,13 @@ fn a_client_with_wrong_keys_is_told_and_gets_nothing() {
     let scene = Scene::new();
     let (strange_private, strange_public) = fresh_keys();
     let changes = [
-        ("client", "private-key", &strange_private),
-        ("upstream", "public-key", &strange_public),
-        ("upstream", "psk", &strange_public),
+        ("private-key", &strange_private),
+        ("public-key", &strange_public),
+        ("psk", &strange_public),
     ];
     let taken = scene.feed.taken_at_rest();
-    for (section, key, text) in changes {
-        let client = scene.site.start_client(&scene.mallory.with(section, key, text));
+    for (key, text) in changes {
+        let client = scene.site.start_client(&scene.mallory.with(key, text));
         client.wait_for("key");
         assert_eq!(client.stdout_len(), 0);
     }

@@ -127,7 +127,7 @@ fn both_families_are_served() {
     for address in
         [format!("[::1]:{port}"), format!("127.0.0.1:{port}"), format!("localhost:{port}")]
     {
-        alice = alice.with("upstream", "address", &address);
+        alice = alice.with("address", &address);
         site.start_client(&alice).wait_for_bytes(PLENTY);
     }
 }

@@ -58,9 +58,9 @@ pub struct RawClient {
 impl RawClient {
     /// Connected, with the codec ready but nothing said yet.
     pub fn new(site: &Site, client: &Enrolled) -> Self {
-        let private = PrivateKey::from_text(&client.text("client", "private-key")).expect("a key");
-        let server = PublicKey::from_text(&client.text("upstream", "public-key")).expect("a key");
-        let psk = Psk::from_text(&client.text("upstream", "psk")).expect("a key");
+        let private = PrivateKey::from_text(&client.text("private-key")).expect("a key");
+        let server = PublicKey::from_text(&client.text("public-key")).expect("a key");
+        let psk = Psk::from_text(&client.text("psk")).expect("a key");
         Self::with_keys(site, &private, &server, Some(&psk))
     }
 

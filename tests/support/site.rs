@@ -172,17 +172,12 @@ impl Site {
         let mut command = netrng(&["enroll", name, "--address", address, "-c"]);
         command.arg(self.path("enroll.toml"));
         let text = finish(&mut command).success();
-        let config =
-            toml::from_str(&text).unwrap_or_else(|e| panic!("enroll printed no TOML: {e}\n{text}"));
-        Enrolled { name: name.to_owned(), config }
+        Enrolled::new(name, &text)
     }
 
     /// Writes a client's config with this `[sink]`, and returns its path.
     pub fn client_config(&self, client: &Enrolled, sink: &str) -> PathBuf {
-        let mut config = client.config.clone();
-        let sink = toml::from_str::<toml::Table>(sink).expect("the test's sink is TOML");
-        config.insert("sink".to_owned(), toml::Value::Table(sink));
-        let text = toml_text(&config);
+        let text = format!("{}\n[sink]\n{sink}\n", client.config);
         self.write_secret(&format!("{}.toml", client.name), &text)
     }
 
@@ -210,33 +205,33 @@ impl Site {
 pub struct Enrolled {
     /// As in the clients file.
     pub name: String,
-    /// The config that `enroll` printed.
-    pub config: toml::Table,
+    /// The config that `enroll` printed, without its `[sink]`.
+    config: String,
 }
 
 impl Enrolled {
-    /// The text at `section.key`; sections that may stand several times count once.
+    fn new(name: &str, printed: &str) -> Self {
+        let end = printed.find("\n[sink]").unwrap_or(printed.len());
+        Enrolled { name: name.to_owned(), config: printed[..end].to_owned() }
+    }
+
+    /// The text that stands at `key`.
     ///
     /// # Panics
     /// If it is not there.
-    pub fn text(&self, section: &str, key: &str) -> String {
-        let value = &self.config[section];
-        let table = value.as_array().map_or(value, |list| &list[0]);
-        table[key].as_str().unwrap_or_else(|| panic!("{section}.{key} is no text")).to_owned()
+    pub fn text(&self, key: &str) -> String {
+        let start = format!("{key} = \"");
+        let line = self.config.lines().find_map(|line| line.strip_prefix(&start));
+        let value = line.and_then(|rest| rest.split('"').next());
+        value.unwrap_or_else(|| panic!("no {key} in\n{}", self.config)).to_owned()
     }
 
-    /// The same client with another text at `section.key`.
+    /// The same client with another text at `key`.
     #[must_use]
-    pub fn with(&self, section: &str, key: &str, text: &str) -> Self {
-        let mut changed = self.clone();
-        let value = changed.config.get_mut(section).expect("the section exists");
-        let table = match value {
-            toml::Value::Array(list) => &mut list[0],
-            table => table,
-        };
-        let table = table.as_table_mut().expect("a table");
-        table.insert(key.to_owned(), toml::Value::String(text.to_owned()));
-        changed
+    pub fn with(&self, key: &str, text: &str) -> Self {
+        let old = format!("{key} = \"{}\"", self.text(key));
+        let config = self.config.replace(&old, &format!("{key} = \"{text}\""));
+        Enrolled { name: self.name.clone(), config }
     }
 }
 
@@ -245,37 +240,4 @@ pub fn fresh_keys() -> (String, String) {
     let private = finish(&mut process::netrng(&["genkey"])).success();
     let public = finish_with_input(&mut netrng(&["pubkey"]), private.as_bytes()).success();
     (private.trim().to_owned(), public.trim().to_owned())
-}
-
-/// TOML of a table; the toml crate is built without its writer.
-fn toml_text(table: &toml::Table) -> String {
-    let mut plain = String::new();
-    let mut sections = String::new();
-    for (key, value) in table {
-        match value {
-            toml::Value::Table(inner) => sections += &format!("\n[{key}]\n{}", toml_text(inner)),
-            toml::Value::Array(list) if list.iter().all(toml::Value::is_table) => {
-                for inner in list.iter().filter_map(toml::Value::as_table) {
-                    sections += &format!("\n[[{key}]]\n{}", toml_text(inner));
-                }
-            }
-            other => plain += &format!("{key} = {}\n", toml_value(other)),
-        }
-    }
-    plain + &sections
-}
-
-fn toml_value(value: &toml::Value) -> String {
-    match value {
-        toml::Value::String(text) => format!("{text:?}"),
-        toml::Value::Array(list) => {
-            format!("[{}]", list.iter().map(toml_value).collect::<Vec<_>>().join(", "))
-        }
-        other => match other {
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Float(number) => number.to_string(),
-            toml::Value::Boolean(yes) => yes.to_string(),
-            _ => panic!("no config holds {other:?}"),
-        },
-    }
 }
