@@ -101,11 +101,11 @@ fn check_prints_the_effective_config_without_secrets() {
 
 /// What can be wrong with a site's `server.toml`: the change, and what the message must say.
 const MISTAKES: &[(&str, &[&str])] = &[
-    ("max-client = 5", &["server.toml:9", "max-client", "max-clients"]),
-    ("max-clients = \"many\"", &["server.toml:9", "max-clients", "many"]),
-    ("max-clients = 0", &["server.toml:9", "max-clients", "1"]),
-    ("handshake-timeout = \"5 parsecs\"", &["server.toml:9", "handshake-timeout", "5 parsecs"]),
-    ("= =", &["server.toml:9"]),
+    ("max-client = 5", &["server.toml:7", "max-client", "max-clients"]),
+    ("max-clients = \"many\"", &["server.toml:7", "max-clients", "many"]),
+    ("max-clients = 0", &["server.toml:7", "max-clients", "1"]),
+    ("handshake-timeout = \"5 parsecs\"", &["server.toml:7", "handshake-timeout", "5 parsecs"]),
+    ("= =", &["server.toml:7"]),
 ];
 
 #[test]
