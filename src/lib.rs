@@ -6,6 +6,7 @@ pub mod commands;
 pub mod config;
 pub mod keys;
 pub mod moment;
+pub mod retry;
 pub mod sample;
 pub mod server;
 pub mod sink;

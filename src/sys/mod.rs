@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
+pub mod latch;
 pub mod pipe;
 pub mod process;
 pub mod random;
