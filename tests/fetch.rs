@@ -1,5 +1,7 @@
 //! The fetch threads against servers that serve, fall silent, misbehave and vanish.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use common::*;

@@ -1,6 +1,7 @@
 //! A server of few words for tests of the client: a protocol without encryption, and a
 //! server that does as its script says and counts what it is asked for.
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use netrng::client::Upstream;
 use netrng::keys::{PrivateKey, PublicKey};
