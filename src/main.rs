@@ -1,2 +1,65 @@
-//! To come.
-fn main() {}
+//! Dispatch and exit codes; no logic.
+
+use log::LevelFilter;
+use netrng::cli::{self, Action, Invocation, Verbosity};
+use netrng::commands::{self, Exit, Failure};
+use netrng::config::Config;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    netrng::sys::harden::forbid_core_dumps();
+    let invocation = match cli::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            // Help and version go to stdout with code 0, mistakes to stderr with code 2.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    commands::log::start(match invocation.verbosity {
+        Verbosity::Quiet => LevelFilter::Warn,
+        Verbosity::Usual => LevelFilter::Info,
+        Verbosity::Verbose => LevelFilter::Debug,
+    });
+    match dispatch(invocation) {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => {
+            log::error!("{}", failure.text);
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(invocation: Invocation) -> Result<(), Failure> {
+    match invocation.action {
+        Action::Run(path) => match Config::load(&path)? {
+            Config::Server(config) => commands::server::run(config, &path),
+            Config::Client(config) => commands::client::run(config),
+        },
+        Action::Server(path) => match Config::load(&path)? {
+            Config::Server(config) => commands::server::run(config, &path),
+            Config::Client(_) => Err(wrong_mode(&path, "client", "server")),
+        },
+        Action::Client(path) => match Config::load(&path)? {
+            Config::Client(config) => commands::client::run(config),
+            Config::Server(_) => Err(wrong_mode(&path, "server", "client")),
+        },
+        Action::Check(path) => commands::check::check(&path),
+        Action::Genkey => commands::keys::genkey(),
+        Action::Pubkey => commands::keys::pubkey(),
+        Action::Enroll { config, name, address } => {
+            commands::enroll::enroll(&config, &name, address.as_deref())
+        }
+        Action::Demo { span } => commands::demo::demo(span),
+    }
+}
+
+fn wrong_mode(path: &Path, found: &str, wanted: &str) -> Failure {
+    let path = path.display();
+    Failure::new(
+        Exit::Config,
+        format_args!("{path}: mode: found {found:?}, want {wanted:?}; or say `netrng {found}`"),
+    )
+}

@@ -112,6 +112,8 @@ impl Display for ClientConfig {
                 writeln!(f, "\n[sink]\ntype = \"fifo\"\npath = {}", quoted(path.display()))
             }
             Sink::Stdout => writeln!(f, "\n[sink]\ntype = \"stdout\""),
+            // Only the demo makes this one; no file names it yet.
+            Sink::KernelWrite { .. } => writeln!(f, "\n[sink]\n# the kernel's pool, uncredited"),
         }
     }
 }

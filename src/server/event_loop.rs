@@ -67,8 +67,6 @@ pub struct Setup {
     pub on_reload: Reload,
     /// Called once, when the first sample has passed.
     pub on_ready: Box<dyn FnMut() + Send>,
-    /// Called when a change of state is worth showing: at most once a turn.
-    pub on_turn: Option<Box<dyn FnMut(&Server) + Send>>,
 }
 
 struct Listener {
@@ -191,9 +189,6 @@ impl EventLoop {
             }
         }
         self.close_ended();
-        if let Some(on_turn) = &mut self.setup.on_turn {
-            on_turn(&self.server);
-        }
     }
 
     /// How long to sleep: until the nearest deadline, not at all if there is work left, for

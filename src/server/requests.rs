@@ -17,7 +17,7 @@ impl Server {
         loop {
             let Some(session) = self.session(id) else { return };
             let closing = matches!(session.state, State::Closing { .. });
-            if closing || session.output.len() >= OUTPUT_MAX || session.input.is_empty() {
+            if closing || session.output.len() >= OUTPUT_MAX {
                 break;
             }
             let had_output = !session.output.is_empty();

@@ -1,8 +1,38 @@
 //! Where bytes go on the client: rngd, the kernel's pool, a FIFO, stdout.
 //!
-//! Owns the feed thread and what it writes to. It does not know where bytes come from.
+//! Owns the feed thread and what it writes to. It does not know where bytes come from. It
+//! takes a sample only when the sink has room for it: with a sink that never reads, one
+//! sample waits in the pipe and none here. Sinks take little (an initialised kernel makes
+//! rngd read 64 bytes a minute or fewer), so a full sink is the normal state and no fault.
+//!
+//!     pump.rs       samples into a pipe, one at a time
+//!     supervise.rs  a child that reads the pipe: started, restarted, ended
+//!     child.rs      one child process: its stdin, its words, its end
+//!     lines.rs      its words as log lines
+//!     rngd.rs       which rngd, and which arguments it takes
+//!     fifo.rs, stdout.rs, kernel.rs   the other sinks
 
+mod child;
+mod fifo;
+mod kernel;
+mod lines;
+mod pump;
+mod rngd;
+mod status;
+mod stdout;
+mod supervise;
+
+pub use kernel::KernelWrite;
+pub use status::{FeedState, FeedStatus};
+
+use crate::sample::Sample;
+use crate::sys::latch::Latch;
+use crossbeam_channel::Receiver;
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Which sink, and what it needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,4 +49,140 @@ pub enum Sink {
     },
     /// Standard output.
     Stdout,
+    /// The kernel's pool by a plain write, which needs no privilege and credits nothing.
+    KernelWrite {
+        /// Between two writes.
+        interval: Duration,
+    },
+}
+
+impl Sink {
+    /// What it takes at once, bytes: the size of a request.
+    pub fn request_size(&self) -> u32 {
+        match self {
+            Sink::Rngd { .. } | Sink::Fifo { .. } | Sink::Stdout => 2048,
+            Sink::KernelWrite { .. } => 64,
+        }
+    }
+}
+
+/// Why there is no sink, or none any more. A child's end is none of these: it is restarted.
+#[derive(Debug)]
+pub enum SinkError {
+    /// No rngd on this machine.
+    RngdMissing,
+    /// An rngd whose version we do not know.
+    RngdUnknown(String),
+    /// An empty `rngd-command`.
+    CommandEmpty,
+    /// What stands at the FIFO's path is something else.
+    NotFifo(PathBuf),
+    /// The FIFO cannot be made or opened.
+    Fifo(PathBuf, io::Error),
+    /// The kernel's pool cannot be written to.
+    Kernel(io::Error),
+    /// Standard output cannot be written to.
+    Stdout(io::Error),
+    /// The reader of standard output left: for a pipeline, the orderly end.
+    Closed,
+    /// No thread or descriptor is left.
+    System(io::Error),
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SinkError::RngdMissing => f.write_str(
+                "rngd is not installed: install `rng-tools-debian` (Debian, Ubuntu), \
+                 `rng-tools` (Fedora, RHEL, Arch, Alpine, OpenWrt) or `sys-apps/rng-tools` \
+                 (Gentoo), or set `rngd-command`",
+            ),
+            SinkError::RngdUnknown(said) => write!(
+                f,
+                "`rngd --version` says {said:?}, not 2.x, 5 or 6.x: set `rngd-command` to what \
+                 starts it in the foreground, reading from /dev/stdin"
+            ),
+            SinkError::CommandEmpty => {
+                f.write_str("`rngd-command` is empty: name a program and its arguments")
+            }
+            SinkError::NotFifo(path) => write!(
+                f,
+                "{} is not a FIFO: remove it, or name a path where netrng may make one",
+                path.display()
+            ),
+            SinkError::Fifo(path, error) => {
+                write!(f, "cannot use the FIFO {}: {error}", path.display())
+            }
+            SinkError::Kernel(error) => write!(f, "cannot write to {}: {error}", kernel::PATH),
+            SinkError::Stdout(error) => write!(f, "cannot write to standard output: {error}"),
+            SinkError::Closed => f.write_str("the reader of standard output has left"),
+            SinkError::System(error) => write!(f, "the system refuses the sink: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SinkError {}
+
+/// The running feed thread.
+#[derive(Debug)]
+pub struct Feed {
+    /// What it does.
+    pub status: Arc<FeedStatus>,
+    /// Receives once, when the thread has ended: by the stop latch, or because the sink is
+    /// no more. Children are gone by then.
+    pub ended: Receiver<Result<(), SinkError>>,
+}
+
+/// What every sink's loop works with.
+struct Context {
+    samples: Receiver<Sample>,
+    stop: Latch,
+    random: fn() -> u64,
+    status: Arc<FeedStatus>,
+}
+
+/// Opens `sink` and starts the feed thread, which ends when `stop` is released: then a child
+/// gets SIGTERM, two seconds later SIGKILL. `random` draws from a generator that never blocks
+/// (for backoff).
+///
+/// # Errors
+/// [`SinkError`] when the sink cannot be had: a missing rngd, a FIFO that is none.
+pub fn start(
+    sink: &Sink,
+    samples: Receiver<Sample>,
+    stop: &Latch,
+    random: fn() -> u64,
+) -> Result<Feed, SinkError> {
+    let status = Arc::new(FeedStatus::default());
+    let context = Context { samples, stop: stop.clone(), random, status: Arc::clone(&status) };
+    let work: Box<dyn FnOnce() -> Result<(), SinkError> + Send> = match sink {
+        Sink::Rngd { command } => {
+            let program = supervise::Program::new(command.clone())?;
+            Box::new(move || supervise::run(&program, context))
+        }
+        Sink::Fifo { path } => {
+            let (fifo, path) = (fifo::open(path)?, path.clone());
+            Box::new(move || fifo::run(&fifo, path, context))
+        }
+        Sink::Stdout => {
+            let stdout = stdout::open()?;
+            Box::new(move || stdout::run(&stdout, context))
+        }
+        Sink::KernelWrite { interval } => {
+            let (pool, interval) = (KernelWrite::open()?, *interval);
+            Box::new(move || kernel::run(pool, interval, &context))
+        }
+    };
+    let (sender, ended) = crossbeam_channel::bounded(1);
+    let feed = Feed { status: Arc::clone(&status), ended };
+    std::thread::Builder::new()
+        .name("feed".into())
+        .spawn(move || {
+            let result = work();
+            status.enter(FeedState::Stopped);
+            // Nobody may be listening any more.
+            let _ = sender.send(result);
+        })
+        .map_err(SinkError::System)?;
+    Ok(feed)
 }

@@ -3,6 +3,7 @@
 //! Owns the way from the device to the stock. It does not know who will get the bytes.
 
 pub mod device;
+pub mod draw;
 pub mod fips;
 pub mod health;
 pub mod reader;

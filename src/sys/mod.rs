@@ -6,6 +6,9 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
+pub mod harden;
+pub mod latch;
+pub mod notify;
 pub mod pipe;
 pub mod process;
 pub mod random;

@@ -23,3 +23,30 @@ pub fn try_random(buffer: &mut [u8]) -> bool {
 pub fn kernel_is_seeded() -> bool {
     try_random(&mut [0; 1])
 }
+
+/// Fresh material for [`crate::wire::hedge::Hedge`]: kernel output if there is any, the clock,
+/// the process. Never blocks.
+pub fn gather(fresh: &mut [u8; crate::wire::hedge::FRESH_LEN]) {
+    let (kernel, rest) = fresh.split_at_mut(32);
+    let _ = try_random(kernel);
+    rest[..8].copy_from_slice(&super::now().as_nanos().to_le_bytes());
+    rest[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+    // Addresses differ from start to start where the kernel lays memory out at random.
+    let here = std::ptr::from_ref(&rest[0]) as usize as u64;
+    rest[12..20].copy_from_slice(&here.to_le_bytes());
+}
+
+/// 64 bits for jitter: need not be secret, must not block, must differ between machines that
+/// start together.
+pub fn jitter() -> u64 {
+    let mut bytes = [0; 8];
+    if try_random(&mut bytes) {
+        return u64::from_le_bytes(bytes);
+    }
+    // FNV-1a (Fowler, Noll, Vo) over what little there is.
+    let mut fresh = [0; crate::wire::hedge::FRESH_LEN];
+    gather(&mut fresh);
+    fresh.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

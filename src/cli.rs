@@ -1,0 +1,228 @@
+//! The command line: what can be said, and what it means. Runs nothing.
+
+use crate::config::DEFAULT_PATH;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The exit codes, as `--help` lists them.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all went well
+  1  the system refuses: out of threads, descriptors, memory
+  2  the command line is wrong
+  3  the configuration is wrong
+  4  the source cannot be read, or failed its tests
+  5  the sink cannot be had: rngd is not installed, the FIFO is none
+  6  an address cannot be listened on
+  7  no key can be made: the kernel's generator is not initialised
+  8  the demo's verdict is bad";
+
+const ABOUT: &str = "\
+Links the hardware random number generator of one machine to the random pools of many.
+
+A server reads the generator, tests what it reads, and gives each client bytes that nobody
+else gets. A client feeds them to rngd, which credits them to its kernel.";
+
+/// What the user asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// What to do.
+    pub action: Action,
+    /// More or less log: debug, the usual, or errors only.
+    pub verbosity: Verbosity,
+}
+
+/// How much to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Only what needs attention.
+    Quiet,
+    /// Lifecycle: who comes and goes, what fails and recovers.
+    Usual,
+    /// Peers' faults as well.
+    Verbose,
+}
+
+/// The commands.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Run what the file's `mode` says.
+    Run(PathBuf),
+    /// Run a server.
+    Server(PathBuf),
+    /// Run a client.
+    Client(PathBuf),
+    /// Parse the file and print what it comes to.
+    Check(PathBuf),
+    /// Print a new private key.
+    Genkey,
+    /// Turn a private key into its public one.
+    Pubkey,
+    /// Make a client's keys and configuration.
+    Enroll {
+        /// The server's configuration.
+        config: PathBuf,
+        /// The new client's name.
+        name: String,
+        /// Where the client finds the server.
+        address: Option<String>,
+    },
+    /// Show the main job.
+    Demo {
+        /// For how long.
+        span: Duration,
+    },
+}
+
+/// The whole command line, for parsing, help, manual and completions.
+pub fn command() -> Command {
+    let config = Arg::new("config")
+        .short('c')
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .default_value(DEFAULT_PATH)
+        .help("Configuration file");
+    let with_config = |name: &'static str, about: &'static str| {
+        Command::new(name).about(about).arg(config.clone())
+    };
+    Command::new("netrng")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(EXIT_CODES)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .arg(
+            Arg::new("verbose")
+                .short('v')
+                .long("verbose")
+                .global(true)
+                .action(ArgAction::SetTrue)
+                .help("Log peers' faults and every attempt as well"),
+        )
+        .arg(
+            Arg::new("quiet")
+                .short('q')
+                .long("quiet")
+                .global(true)
+                .conflicts_with("verbose")
+                .action(ArgAction::SetTrue)
+                .help("Log only what needs attention"),
+        )
+        .subcommand(with_config(
+            "run",
+            "Run as the configuration's `mode` says; what init scripts call",
+        ))
+        .subcommand(with_config("server", "Give the bytes of a generator to clients"))
+        .subcommand(with_config("client", "Draw bytes from servers and feed them to rngd"))
+        .subcommand(with_config(
+            "check",
+            "Parse the configuration and print it in full, keys masked",
+        ))
+        .subcommand(Command::new("genkey").about("Print a new private key"))
+        .subcommand(Command::new("pubkey").about("Read a private key, print its public key"))
+        .subcommand(
+            with_config(
+                "enroll",
+                "Make a client's keys, add it to the server, print its configuration",
+            )
+            .arg(Arg::new("name").value_name("NAME").required(true).help("Name of the client"))
+            .arg(
+                Arg::new("address")
+                    .short('a')
+                    .long("address")
+                    .value_name("HOST:PORT")
+                    .help("Where the client finds this server [default: an address it listens on]"),
+            ),
+        )
+        .subcommand(
+            Command::new("demo")
+                .about(
+                    "Show it all on this machine: a server, two clients, live figures, a verdict",
+                )
+                .arg(
+                    Arg::new("seconds")
+                        .short('s')
+                        .long("seconds")
+                        .value_name("N")
+                        .value_parser(value_parser!(u64).range(1..=3600))
+                        .default_value("10")
+                        .help("How long to draw"),
+                ),
+        )
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// clap's, which also carries help and version texts.
+pub fn parse<I, T>(args: I) -> Result<Invocation, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<std::ffi::OsString> + Clone,
+{
+    let matches = command().try_get_matches_from(args)?;
+    let (name, sub) = matches.subcommand().expect("clap requires a subcommand");
+    let verbosity = match (sub.get_flag("verbose"), sub.get_flag("quiet")) {
+        (true, _) => Verbosity::Verbose,
+        (_, true) => Verbosity::Quiet,
+        _ => Verbosity::Usual,
+    };
+    let action = match name {
+        "run" => Action::Run(config_of(sub)),
+        "server" => Action::Server(config_of(sub)),
+        "client" => Action::Client(config_of(sub)),
+        "check" => Action::Check(config_of(sub)),
+        "genkey" => Action::Genkey,
+        "pubkey" => Action::Pubkey,
+        "enroll" => Action::Enroll {
+            config: config_of(sub),
+            name: text(sub, "name").unwrap_or_default(),
+            address: text(sub, "address"),
+        },
+        _ => Action::Demo {
+            span: Duration::from_secs(sub.get_one::<u64>("seconds").copied().unwrap_or(10)),
+        },
+    };
+    Ok(Invocation { action, verbosity })
+}
+
+fn config_of(matches: &ArgMatches) -> PathBuf {
+    matches.get_one::<PathBuf>("config").cloned().unwrap_or_else(|| DEFAULT_PATH.into())
+}
+
+fn text(matches: &ArgMatches, name: &str) -> Option<String> {
+    matches.get_one::<String>(name).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn commands_mean_what_they_say() {
+        let action = |line: &str| parse(line.split(' ')).unwrap().action;
+        assert_eq!(action("netrng run"), Action::Run(DEFAULT_PATH.into()));
+        assert_eq!(action("netrng server -c a.toml"), Action::Server("a.toml".into()));
+        let span = Duration::from_secs(3);
+        assert_eq!(action("netrng demo --seconds 3"), Action::Demo { span });
+        assert_eq!(
+            action("netrng enroll vm1 -a board:8989"),
+            Action::Enroll {
+                config: DEFAULT_PATH.into(),
+                name: "vm1".into(),
+                address: Some("board:8989".into()),
+            }
+        );
+        assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
+        assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);
+        assert!(parse(["netrng", "demo", "--seconds", "0"]).is_err());
+        assert!(parse(["netrng"]).is_err());
+    }
+}

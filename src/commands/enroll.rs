@@ -1,0 +1,161 @@
+//! `enroll NAME`: makes a client's key and pre-shared key from the tested source, adds the
+//! client to the clients file, and prints the client's whole configuration.
+
+use super::keys::print_line;
+use super::{Exit, Failure};
+use crate::config::{self, Config, ServerConfig};
+use crate::keys::{PrivateKey, Psk};
+use crate::source::draw::draw;
+use crate::wire::native::public_key;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Enrols a client. `address` is where it will find this server; without it the first address
+/// listened on, or the host's name.
+///
+/// # Errors
+/// A name that is taken or has forbidden characters, a source that fails, a file that cannot
+/// be written.
+pub fn enroll(path: &Path, name: &str, address: Option<&str>) -> Result<(), Failure> {
+    let Config::Server(server) = Config::load(path)? else {
+        return Err(Failure::new(
+            Exit::Config,
+            format_args!(
+                "{}: mode: this is a client's file; run enroll on the server",
+                path.display()
+            ),
+        ));
+    };
+    if !config::is_client_name(name) {
+        let rule = config::CLIENT_NAME_RULE;
+        return Err(Failure::new(Exit::Usage, format_args!("{name:?} is no client name: {rule}")));
+    }
+    if server.clients.rules.iter().any(|client| client.name == name) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format_args!(
+                "{name:?} is enrolled already: choose another name, or remove its [[client]] from {}",
+                server.clients_file.display()
+            ),
+        ));
+    }
+    let address = address.map_or_else(|| own_address(&server), |text| Ok(text.to_owned()))?;
+    let drawn = draw(&server.source, 64)?;
+    let half = |range: std::ops::Range<usize>| {
+        let mut bytes = Zeroizing::new([0; 32]);
+        bytes.copy_from_slice(&drawn.as_bytes()[range]);
+        bytes
+    };
+    let (private_key, psk) = (PrivateKey::new(*half(0..32)), Psk::new(*half(32..64)));
+    let entry = config::client_entry_text(name, &public_key(&private_key), &psk);
+    let text = config::client_config_text(
+        name,
+        &address,
+        &public_key(&server.private_key),
+        &private_key,
+        &psk,
+    );
+    append(&server.clients_file, &entry).map_err(|error| {
+        let file = server.clients_file.display();
+        Failure::new(Exit::Config, format_args!("{file}: cannot add the client: {error}"))
+    })?;
+    print_line(text.trim_end())?;
+    let file = server.clients_file.display();
+    let mut err = io::stderr().lock();
+    let _ = writeln!(
+        err,
+        "netrng: {name} stands in {file} now; a running server takes it in on SIGHUP.\n\
+         netrng: put what was printed on {name} as /etc/netrng.toml (mode 0600), and nowhere else."
+    );
+    Ok(())
+}
+
+/// Where a client finds this server, as far as the server can know.
+fn own_address(server: &ServerConfig) -> Result<String, Failure> {
+    let listen = server.listen.iter();
+    if let Some(address) = listen.clone().find(|address| !address.ip().is_unspecified()) {
+        return Ok(address.to_string());
+    }
+    let port = listen.map(|address| address.port()).next().unwrap_or(config::DEFAULT_PORT);
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" | "localhost" | "(none)" => Err(Failure::new(
+            Exit::Usage,
+            "this host does not know its own name: say --address HOST:PORT, where the client \
+             finds this server",
+        )),
+        name => Ok(format!("{name}:{port}")),
+    }
+}
+
+/// Appends to the clients file in one step: whoever reads it sees all of the entry or none of
+/// it, whatever happens in between. Owner and mode stay; a new file is for its owner alone.
+fn append(path: &Path, entry: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut temporary_name = std::ffi::OsString::from(".");
+    temporary_name.push(name);
+    temporary_name.push(".new");
+    let temporary = folder.join(temporary_name);
+    let (old, metadata) = match fs::read(path) {
+        Ok(old) => (Zeroizing::new(old), Some(fs::metadata(path)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (Zeroizing::default(), None),
+        Err(error) => return Err(error),
+    };
+    let mode = metadata.as_ref().map_or(0o600, |metadata| metadata.mode() & 0o777);
+    // `create_new` is also the lock: two enrolments at once would lose one of the two.
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).map_err(
+            |error| match error.kind() {
+                io::ErrorKind::AlreadyExists => io::Error::other(format!(
+                    "another enrolment is under way; if not, remove {}",
+                    temporary.display()
+                )),
+                _ => error,
+            },
+        )?;
+    let write = || -> io::Result<()> {
+        if let Some(metadata) = &metadata {
+            fchown(&file, Some(metadata.uid()), Some(metadata.gid()))?;
+        }
+        file.write_all(&old)?;
+        file.write_all(entry.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    let mut write = write;
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn appending_keeps_what_was_there_and_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clients.toml");
+        append(&path, "\na\n").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        append(&path, "\nb\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "\na\n\nb\n");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_second_enrolment_at_the_same_time_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clients.toml");
+        fs::write(folder.path().join(".clients.toml.new"), "").unwrap();
+        let error = append(&path, "x").unwrap_err().to_string();
+        assert!(error.contains("another enrolment is under way"), "{error}");
+    }
+}

@@ -1,0 +1,162 @@
+//! `server`: the reader thread and the event loop, from the configuration to the last BYE.
+
+use super::{Exit, Failure, signals};
+use crate::config::{Config, ServerConfig};
+use crate::keys::PrivateKey;
+use crate::server::core::{MakeCodec, Server};
+use crate::server::event_loop::{EventLoop, LISTENERS_MAX, Reload, Setup};
+use crate::source::reader::Reader;
+use crate::status::SourceStatus;
+use crate::sys;
+use crate::wire::hedge::Hedge;
+use crate::wire::native::{Responder, SharedHedge, public_key};
+use ::log::{error, info, warn};
+use mio::Poll;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// Connections that wait to be accepted, per address.
+const BACKLOG: i32 = 1024;
+
+/// Runs the server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A sentence and a code: what cannot be listened on, what the system refuses.
+pub fn run(config: ServerConfig, path: &Path) -> Result<(), Failure> {
+    let listeners = listen_all(&config.listen)?;
+    for listener in &listeners {
+        info!("listening on {}", listener.local_addr()?);
+    }
+    info!("public key {}", public_key(&config.private_key));
+    if let Some(missing) = &config.clients.missing {
+        warn!("no clients yet: {missing}");
+    }
+    let parts = Parts {
+        stop: signals::stop()?,
+        reload: signals::reload()?,
+        on_reload: reload_from(path.to_owned()),
+        on_ready: Box::new(|| sys::notify::notify("READY=1")),
+    };
+    let (event_loop, reader) = assemble(config, listeners, parts)?;
+    std::thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
+    event_loop.run()?;
+    sys::notify::notify("STOPPING=1");
+    info!("stopped");
+    Ok(())
+}
+
+/// What differs between a server and the demo.
+pub(super) struct Parts {
+    pub stop: std::os::unix::net::UnixStream,
+    pub reload: std::os::unix::net::UnixStream,
+    pub on_reload: Reload,
+    pub on_ready: Box<dyn FnMut() + Send>,
+}
+
+/// Puts server, loop and reader together.
+pub(super) fn assemble(
+    config: ServerConfig,
+    listeners: Vec<TcpListener>,
+    parts: Parts,
+) -> io::Result<(EventLoop, Reader)> {
+    let poll = Poll::new()?;
+    let waker = EventLoop::waker(&poll)?;
+    let source = Arc::new(SourceStatus::default());
+    let wake = Box::new(move || {
+        if let Err(error) = waker.wake() {
+            error!("cannot wake the event loop: {error}");
+        }
+    });
+    let stall_timeout = config.source.stall_timeout;
+    let (reader, stock) = Reader::new(config.source, Arc::clone(&source), wake);
+    let make_codec = codecs(config.private_key);
+    let server = Server::new(config.limits, config.clients.rules, make_codec);
+    let setup = Setup {
+        listeners,
+        stock,
+        source,
+        stall_timeout,
+        stop: parts.stop,
+        reload: parts.reload,
+        on_reload: parts.on_reload,
+        on_ready: parts.on_ready,
+    };
+    Ok((EventLoop::new(server, poll, setup)?, reader))
+}
+
+fn codecs(private_key: PrivateKey) -> MakeCodec {
+    let hedge = Hedge::new(private_key.clone(), sys::random::gather);
+    let hedge: SharedHedge = Arc::new(Mutex::new(hedge));
+    Box::new(move || Box::new(Responder::new(&private_key, Arc::clone(&hedge))))
+}
+
+/// SIGHUP: clients and limits anew. Broken files change nothing, and the log says why.
+fn reload_from(path: PathBuf) -> Reload {
+    Box::new(move || match Config::load(&path) {
+        Ok(Config::Server(config)) => {
+            if let Some(missing) = &config.clients.missing {
+                warn!("no clients: {missing}");
+            }
+            Some((config.clients.rules, config.limits))
+        }
+        Ok(Config::Client(_)) => {
+            error!("{} is a client's now; nothing is reloaded", path.display());
+            None
+        }
+        Err(error) => {
+            error!("{error}; nothing is reloaded");
+            None
+        }
+    })
+}
+
+/// Listens on every address. A family that this machine does not have is passed over, as
+/// long as another is left.
+fn listen_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+    if addresses.len() > LISTENERS_MAX {
+        let text = format_args!("listen: {} addresses, at most {LISTENERS_MAX}", addresses.len());
+        return Err(Failure::new(Exit::Config, text));
+    }
+    let mut listeners = Vec::new();
+    let mut unsupported = None;
+    for &address in addresses {
+        match listen(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+                warn!("not listening on {address}: this machine has no such addresses");
+                unsupported = Some(address);
+            }
+            Err(error) => return Err(bind_failure(address, &error)),
+        }
+    }
+    match (listeners.is_empty(), unsupported) {
+        (true, Some(address)) => {
+            Err(bind_failure(address, &io::Error::from_raw_os_error(libc::EAFNOSUPPORT)))
+        }
+        _ => Ok(listeners),
+    }
+}
+
+fn bind_failure(address: SocketAddr, error: &io::Error) -> Failure {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there; stop it or change `listen`",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need root; change `listen`",
+        _ => "change `listen` in [server]",
+    };
+    Failure::new(Exit::Bind, format_args!("cannot listen on {address}: {error}: {advice}"))
+}
+
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // So that [::] and 0.0.0.0 can stand side by side.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

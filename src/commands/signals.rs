@@ -1,0 +1,35 @@
+//! Signals as bytes in a socket: a handler only writes one.
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+
+/// Where the end of the process is announced (SIGTERM, SIGINT).
+///
+/// # Errors
+/// When the system has no descriptor left.
+pub fn stop() -> io::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    pipe::register(SIGINT, write.try_clone()?)?;
+    pipe::register(SIGTERM, write)?;
+    Ok(read)
+}
+
+/// Where SIGHUP is announced.
+///
+/// # Errors
+/// When the system has no descriptor left.
+pub fn reload() -> io::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    pipe::register(SIGHUP, write)?;
+    Ok(read)
+}
+
+/// Waits for a byte.
+pub fn wait(mut stream: &UnixStream) {
+    let mut byte = [0];
+    while matches!(stream.read(&mut byte), Err(error) if error.kind() == io::ErrorKind::Interrupted)
+    {
+    }
+}

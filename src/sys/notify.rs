@@ -1,0 +1,22 @@
+//! The service manager: `sd_notify(3)`, without its library.
+//!
+//! Owns the one datagram. Does nothing where no manager asked for it.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
+
+/// Tells the service manager a state, as `READY=1`. Silent where `NOTIFY_SOCKET` is not set,
+/// and where the manager does not listen: there is nobody to complain to.
+pub fn notify(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let Ok(socket) = UnixDatagram::unbound() else { return };
+    #[cfg(target_os = "linux")]
+    if let Some(name) = path.as_bytes().strip_prefix(b"@") {
+        use std::os::linux::net::SocketAddrExt;
+        if let Ok(address) = std::os::unix::net::SocketAddr::from_abstract_name(name) {
+            let _ = socket.send_to_addr(state.as_bytes(), &address);
+        }
+        return;
+    }
+    let _ = socket.send_to(state.as_bytes(), path);
+}
