@@ -35,7 +35,7 @@ impl Scene {
         let site = Site::with_fifo("source")
             .server("handshake-timeout = \"1 s\"")
             .server("write-timeout = \"1 s\"")
-            .server("idle-timeout = \"1 hour\"")
+            .server("idle-timeout = \"1 h\"")
             .server("max-clients = 2");
         let feed = Feed::new(&site.path("source"), Mood::Good);
         let [alice, mallory] = ["alice", "mallory"].map(|name| site.enroll(name));
@@ -224,13 +224,12 @@ fn whoever_never_reads_is_dropped_at_the_write_deadline() {
     let mut scene = Scene::new();
     let mark = scene.server.mark();
     let mut deaf = RawClient::open(&scene.site, &scene.mallory);
-    for _ in 0..1000 {
-        // The server may be done with us before we are done asking.
+    // What it may have outstanding is capped and fits into the sockets' buffers: it asks again
+    // and again.
+    wait::until_true("the server gives up", || {
         let request = deaf.sealed(Request::Bytes(u32::MAX));
-        if deaf.stream.write_all(&request).is_err() {
-            break;
-        }
-    }
+        deaf.stream.write_all(&request).is_err()
+    });
     scene.server.wait_for_after(mark, "write-timeout");
     // The place is free again.
     RawClient::open(&scene.site, &scene.mallory).draw(64);
@@ -241,6 +240,7 @@ fn whoever_never_reads_is_dropped_at_the_write_deadline() {
 fn a_flood_of_pings_that_nobody_reads_answers_of_is_bounded() {
     let mut scene = Scene::new();
     let taken = scene.feed.taken_at_rest();
+    let mark = scene.server.mark();
     let mut flood = RawClient::open(&scene.site, &scene.mallory);
     flood.stream.set_write_timeout(Some(wait::PATIENCE)).unwrap();
     // Far more than sockets buffer; the server stops reading or ends it.
@@ -253,6 +253,7 @@ fn a_flood_of_pings_that_nobody_reads_answers_of_is_bounded() {
         }
     }
     assert!(refused, "the server swallowed two million pings without a word");
+    scene.server.wait_for_after(mark, "flood");
     assert_eq!(scene.feed.taken_at_rest(), taken, "it cost device bytes");
     scene.honest.draw(64);
 }
@@ -320,14 +321,15 @@ fn a_client_with_wrong_keys_is_told_and_gets_nothing() {
     let scene = Scene::new();
     let (strange_private, strange_public) = fresh_keys();
     let changes = [
-        ("private-key", &strange_private),
-        ("public-key", &strange_public),
-        ("psk", &strange_public),
+        ("private-key", &strange_private, "public-key"),
+        ("public-key", &strange_public, "public-key"),
+        ("psk", &strange_public, "psk"),
     ];
     let taken = scene.feed.taken_at_rest();
-    for (key, text) in changes {
+    // The hint names a key of the client's own config.
+    for (key, text, hint) in changes {
         let client = scene.site.start_client(&scene.mallory.with(key, text));
-        client.wait_for("key");
+        client.wait_for(&format!("`{hint}`"));
         assert_eq!(client.stdout_len(), 0);
     }
     assert_eq!(scene.feed.taken_at_rest(), taken, "it cost device bytes");

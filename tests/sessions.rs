@@ -4,7 +4,7 @@
 
 mod support;
 
-use netrng::wire::{Answer, ByeReason, Request};
+use netrng::wire::{Answer, ByeReason, Request, WaitReason};
 use std::fs;
 use std::net::TcpStream;
 use support::feed::{Feed, Mood};
@@ -141,6 +141,7 @@ fn a_stopping_server_says_so_and_ends_well() {
     idle.draw(64);
     let mut greedy = RawClient::open(&site, &bob);
     greedy.send(Request::Bytes(u32::MAX));
+    assert!(matches!(greedy.answer(), Answer::Sample(_)));
     server.signal(libc::SIGTERM);
     assert_eq!(idle.until_bye().0, ByeReason::ShuttingDown);
     assert_eq!(greedy.until_bye().0, ByeReason::ShuttingDown);
@@ -150,7 +151,7 @@ fn a_stopping_server_says_so_and_ends_well() {
 #[test]
 fn a_client_that_does_not_read_cannot_keep_a_server_from_stopping() {
     let (site, _feed) = numbered_site();
-    let site = site.server("write-timeout = \"1 hour\"");
+    let site = site.server("write-timeout = \"1 h\"");
     let alice = site.enroll("alice");
     let mut server = site.start_server();
     let mut deaf = RawClient::open(&site, &alice);
@@ -250,7 +251,7 @@ fn a_new_session_of_the_same_key_replaces_the_old_one() {
 #[test]
 fn newcomers_wait_in_line_and_move_up() {
     let (site, _feed) = numbered_site();
-    let site = site.server("max-clients = 1").server("idle-timeout = \"1 hour\"");
+    let site = site.server("max-clients = 1").server("idle-timeout = \"1 h\"");
     let [alice, bob] = ["alice", "bob"].map(|name| site.enroll(name));
     let _server = site.start_server();
     let mut first = RawClient::open(&site, &alice);
@@ -258,7 +259,7 @@ fn newcomers_wait_in_line_and_move_up() {
     let mut second = RawClient::open(&site, &bob);
     second.send(Request::Bytes(64));
     let Answer::Wait(reason, _) = second.answer() else { panic!("no WAIT") };
-    assert_eq!(reason, netrng::wire::WaitReason::InLine);
+    assert_eq!(reason, WaitReason::InLine);
     first.send(Request::Bye);
     drop(first);
     loop {
@@ -278,7 +279,11 @@ fn an_idle_session_makes_room_for_one_that_waits() {
     idle.draw(64);
     let mut waiting = RawClient::open(&site, &bob);
     waiting.draw(64);
-    assert_eq!(idle.until_bye().0, ByeReason::Idle);
+    // It keeps its session, and stands at the end of the line.
+    idle.send(Request::Bytes(64));
+    let Answer::Wait(reason, _) = idle.answer() else { panic!("no WAIT") };
+    assert_eq!(reason, WaitReason::InLine);
+    while !matches!(idle.answer(), Answer::Sample(_)) {}
 }
 
 #[test]

@@ -169,10 +169,15 @@ impl Site {
 
     /// The same for a client that reaches the server at `address`.
     pub fn enroll_at(&self, name: &str, address: &str) -> Enrolled {
+        let text = finish(&mut self.enroll_command(name, address)).success();
+        Enrolled::new(name, &text)
+    }
+
+    /// `netrng enroll` for a client that reaches the server at `address`.
+    pub fn enroll_command(&self, name: &str, address: &str) -> Command {
         let mut command = netrng(&["enroll", name, "--address", address, "-c"]);
         command.arg(self.path("enroll.toml"));
-        let text = finish(&mut command).success();
-        Enrolled::new(name, &text)
+        command
     }
 
     /// Writes a client's config with this `[sink]`, and returns its path.
