@@ -1,7 +1,6 @@
 //! Real rngd at the end of a client, watched by strace, in front of a kernel that always
 //! seems to want entropy.
 
-use super::ledger::Recorded;
 use super::process::{Process, command};
 use super::site::{Enrolled, Site};
 use super::trace::{HEX, Trace, quoted_bytes, returned, strace_words};
@@ -151,7 +150,7 @@ pub fn recording_options(device: &str) -> Vec<&str> {
 ///
 /// # Panics
 /// If strace cut a buffer short.
-pub fn recorded(trace: &Trace) -> Recorded {
+pub fn recorded(trace: &Trace) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in trace.lines() {
         let Some(count) = returned(&line).filter(|count| *count > 0) else { continue };
@@ -159,7 +158,7 @@ pub fn recorded(trace: &Trace) -> Recorded {
         assert_eq!(Ok(read.len()), usize::try_from(count), "strace cut {line}");
         bytes.extend(read);
     }
-    Recorded::new(bytes)
+    bytes
 }
 
 /// `kill -9` by pid, of an rngd that a client has started.
