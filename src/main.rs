@@ -18,10 +18,11 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    commands::log::start(match invocation.verbosity {
-        Verbosity::Quiet => LevelFilter::Warn,
-        Verbosity::Usual => LevelFilter::Info,
-        Verbosity::Verbose => LevelFilter::Debug,
+    commands::log::start(match (invocation.verbosity, &invocation.action) {
+        (Verbosity::Verbose, _) => LevelFilter::Debug,
+        // The demo shows what flows; the log would run through its picture.
+        (Verbosity::Quiet, _) | (_, Action::Demo { .. }) => LevelFilter::Warn,
+        (Verbosity::Usual, _) => LevelFilter::Info,
     });
     match dispatch(invocation) {
         Ok(()) => Exit::Ok.into(),
