@@ -1,6 +1,8 @@
 //! The shape of the source, held to by a test: which module may import what, where `unsafe`
 //! may stand, how long files get.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
