@@ -73,10 +73,15 @@ impl fmt::Display for Grouped {
 mod tests {
     use super::*;
 
-    fn bytes(seed: u64, len: usize) -> Vec<u8> {
-        (0..len as u64)
-            .map(|i| ((i + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
-            .collect()
+    /// The high byte of SplitMix64 (Steele, Lea, Flood 2014) at each position.
+    fn bytes(seed: u64, len: u64) -> Vec<u8> {
+        let mix = |i: u64| {
+            let mut z = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (z ^ (z >> 31)).to_be_bytes()[0]
+        };
+        (seed..seed + len).map(mix).collect()
     }
 
     #[test]
