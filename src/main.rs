@@ -53,6 +53,7 @@ fn dispatch(invocation: Invocation) -> Result<(), Failure> {
         Action::Enroll { config, name, address } => {
             commands::enroll::enroll(&config, &name, address.as_deref())
         }
+        Action::Assess { source, span } => commands::assess::assess(&source, span),
         Action::Demo { span } => commands::demo::demo(span),
     }
 }

@@ -5,7 +5,7 @@
 //! drawn from the source. Only here are samples copied, to be compared.
 
 mod screen;
-mod verdict;
+pub(super) mod verdict;
 
 use super::server::{Parts, assemble, listen};
 use super::{Exit, Failure, client::make_codec, signals};
