@@ -144,19 +144,23 @@ pub fn command() -> Command {
             ),
         )
         .subcommand(
+            Command::new("assess")
+                .about("Measure a source: its rate, and how many clients it carries")
+                .arg(
+                    Arg::new("source")
+                        .value_name("SOURCE")
+                        .value_parser(value_parser!(PathBuf))
+                        .required(true)
+                        .help("Device, FIFO or file, as /dev/hwrng"),
+                )
+                .arg(seconds("5", "How long to read")),
+        )
+        .subcommand(
             Command::new("demo")
                 .about(
                     "Show it all on this machine: a server, two clients, live figures, a verdict",
                 )
-                .arg(
-                    Arg::new("seconds")
-                        .short('s')
-                        .long("seconds")
-                        .value_name("N")
-                        .value_parser(value_parser!(u64).range(1..=3600))
-                        .default_value("10")
-                        .help("How long to draw"),
-                ),
+                .arg(seconds("10", "How long to draw")),
         )
 }
 
