@@ -3,9 +3,11 @@
 //! Owns connections to servers and the asking. It does not know where the bytes go: it puts
 //! them into a channel of capacity zero, and asks for more only when they have been taken.
 //!
-//!     fetch.rs     the thread: attempts, backoff, what the log says
-//!     session.rs   one connection: handshake, request, samples, signs of life
-//!     patience.rs  how much that is no sample a server may send
+//! ```text
+//! fetch.rs     the thread: attempts, backoff, what the log says
+//! session.rs   one connection: handshake, request, samples, signs of life
+//! patience.rs  how much that is no sample a server may send
+//! ```
 
 mod fetch;
 mod patience;

@@ -5,12 +5,14 @@
 //! sample waits in the pipe and none here. Sinks take little (an initialised kernel makes
 //! rngd read 64 bytes a minute or fewer), so a full sink is the normal state and no fault.
 //!
-//!     pump.rs       samples into a pipe, one at a time
-//!     supervise.rs  a child that reads the pipe: started, restarted, ended
-//!     child.rs      one child process: its stdin, its words, its end
-//!     lines.rs      its words as log lines
-//!     rngd.rs       which rngd, and which arguments it takes
-//!     fifo.rs, stdout.rs, kernel.rs   the other sinks
+//! ```text
+//! pump.rs       samples into a pipe, one at a time
+//! supervise.rs  a child that reads the pipe: started, restarted, ended
+//! child.rs      one child process: its stdin, its words, its end
+//! lines.rs      its words as log lines
+//! rngd.rs       which rngd, and which arguments it takes
+//! fifo.rs, stdout.rs, kernel.rs   the other sinks
+//! ```
 
 mod child;
 mod fifo;

@@ -74,6 +74,10 @@ impl<'a> Pump<'a> {
         match ready {
             Ok([_, true, _]) => Some(PumpEnd::Stopped),
             Ok([_, _, true]) => Some(PumpEnd::Gone),
+            // Known before a sample is taken for it.
+            Ok(_) if pipe::is_broken(pipe.as_fd()) => {
+                Some(PumpEnd::Broken(ErrorKind::BrokenPipe.into()))
+            }
             Ok(_) => None,
             Err(error) => Some(PumpEnd::Broken(error)),
         }

@@ -27,3 +27,28 @@ pub(super) fn run(stdout: &File, context: Context) -> Result<(), SinkError> {
         PumpEnd::Broken(error) => Err(SinkError::Stdout(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+    use crate::sink::FeedStatus;
+    use std::sync::Arc;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_reader_that_left_is_told_apart_from_a_failure() {
+        let run_on = |file: File| {
+            let (samples, receiver) = crossbeam_channel::bounded(1);
+            let (_trigger, stop) = crate::sys::latch::latch().unwrap();
+            samples.send(Sample::new(vec![1; 10])).unwrap();
+            let status = Arc::new(FeedStatus::default());
+            run(&file, Context { samples: receiver, stop, random: || 0, status })
+        };
+        let (reader, writer) = pipe::pipe().unwrap();
+        drop(reader);
+        assert!(matches!(run_on(File::from(writer)), Err(SinkError::Closed)));
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        assert!(matches!(run_on(full), Err(SinkError::Stdout(_))));
+    }
+}

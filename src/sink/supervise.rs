@@ -5,7 +5,7 @@
 
 use super::child::{Child, Exit};
 use super::pump::{Pump, PumpEnd};
-use super::{Context, FeedState, SinkError, rngd};
+use super::{Context, FeedState, FeedStatus, SinkError, rngd};
 use crate::retry::{Backoff, Outage};
 use crate::sys::now;
 use crossbeam_channel::select;
@@ -13,7 +13,7 @@ use log::{Level, info, log, warn};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ impl Program {
         }
     }
 
-    fn words(&self) -> Result<Vec<OsString>, SinkError> {
+    fn command(&self) -> Result<Vec<OsString>, SinkError> {
         match self {
             Program::Rngd => rngd::find(),
             Program::Command(words) => Ok(words.clone()),
@@ -71,13 +71,22 @@ pub(super) fn run(program: &Program, context: Context) -> Result<(), SinkError> 
     let mut pump = Pump::new(&context);
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
     let mut outage = Outage::new();
-    let mut start_level = Level::Info;
+    let refusal_said = Arc::new(AtomicBool::new(false));
+    // What repeats an outage that was said aloud is said quietly, the child's own words too.
+    let mut level = Level::Info;
     loop {
         let began = now();
-        let (failure, text) = match start(program, &name, &context) {
+        let words = Words {
+            name: name.clone(),
+            level,
+            refusal_said: Arc::clone(&refusal_said),
+            status: Arc::clone(&context.status),
+        };
+        context.status.enter(FeedState::Starting);
+        let (failure, text) = match start(program, words) {
             Err(text) => (Failure::Start, text),
             Ok(child) => {
-                log!(start_level, "{name}: started, process {}", child.pid());
+                log!(level, "{name}: started, process {}", child.pid());
                 let Some(exit) = feed(&mut pump, child, &context) else {
                     info!("{name}: ended");
                     return Ok(());
@@ -90,9 +99,9 @@ pub(super) fn run(program: &Program, context: Context) -> Result<(), SinkError> 
             outage.handle_success(now());
         }
         let delay = backoff.next_delay((context.random)());
-        let level = outage.handle_failure(failure, now());
-        log!(level, "{name}: {text}; starting it again in {} ms", delay.as_millis());
-        start_level = if level == Level::Warn { Level::Info } else { Level::Debug };
+        let failure_level = outage.handle_failure(failure, now());
+        log!(failure_level, "{name}: {text}; starting it again in {} ms", delay.as_millis());
+        level = if failure_level == Level::Warn { Level::Info } else { Level::Debug };
         context.status.note_error(text);
         context.status.enter(FeedState::Restarting);
         select! {
@@ -103,23 +112,33 @@ pub(super) fn run(program: &Program, context: Context) -> Result<(), SinkError> 
     }
 }
 
-fn start(program: &Program, name: &str, context: &Context) -> Result<Child, String> {
-    context.status.enter(FeedState::Starting);
-    let words = program.words().map_err(|error| error.to_string())?;
-    let label = name.to_owned();
-    let status = Arc::clone(&context.status);
-    let mut refusal_said = false;
-    let on_line = move |line: &str| {
-        info!("{label}: {line}");
+/// What a child says, on its way to our log.
+struct Words {
+    name: String,
+    level: Level,
+    refusal_said: Arc<AtomicBool>,
+    status: Arc<FeedStatus>,
+}
+
+impl Words {
+    fn handle_line(&self, line: &str) {
+        let name = &self.name;
+        // rng-tools-debian counts aloud once an hour and in fifteen lines at its end.
+        let level = if line.starts_with("stats: ") { Level::Debug } else { self.level };
+        log!(level, "{name}: {line}");
         // One variant goes on for ever without the right to do its work.
-        if !refusal_said && line.contains("Operation not permitted") {
-            refusal_said = true;
+        if line.contains("Operation not permitted") && !self.refusal_said.swap(true, Relaxed) {
             let text = "may not feed the kernel: run netrng as root, or give it CAP_SYS_ADMIN";
-            warn!("{label}: {text}");
-            status.note_error(text.into());
+            warn!("{name}: {text}");
+            self.status.note_error(text.into());
         }
-    };
-    Child::start(&words, on_line).map_err(|error| format!("cannot be started: {error}"))
+    }
+}
+
+fn start(program: &Program, words: Words) -> Result<Child, String> {
+    let command = program.command().map_err(|error| error.to_string())?;
+    let started = Child::start(&command, move |line| words.handle_line(line));
+    started.map_err(|error| format!("cannot be started: {error}"))
 }
 
 /// Feeds `child` until its end; `None` if we are to end first, and then it is gone too.

@@ -128,6 +128,14 @@ pub fn wait<const N: usize>(
     }
 }
 
+/// Whether nobody is left to read what is written to `fd`.
+pub fn is_broken(fd: BorrowedFd<'_>) -> bool {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: 0, revents: 0 };
+    // SAFETY: `entry` is one valid entry, and its descriptor is borrowed through the call.
+    let count = unsafe { libc::poll(&mut entry, 1, 0) };
+    count > 0 && entry.revents & libc::POLLERR != 0
+}
+
 /// For `poll`: -1 waits for ever; a part of a millisecond counts as one, or it would spin.
 fn milliseconds_to_wait(left: Option<Duration>) -> libc::c_int {
     match left {
@@ -167,7 +175,9 @@ mod tests {
     #[test]
     fn a_pipe_without_a_reader_wakes_its_writer() {
         let (reader, writer) = pipe().unwrap();
+        assert!(!is_broken(writer.as_fd()));
         drop(reader);
+        assert!(is_broken(writer.as_fd()));
         assert_eq!(wait([(writer.as_fd(), Interest::Writable)], None).unwrap(), [true]);
     }
 
