@@ -433,10 +433,16 @@ impl EventLoop {
         }
         if !self.is_ready && !self.setup.stock.is_empty() {
             self.is_ready = true;
-            if let Some((seed, sample)) =
-                self.setup.seed.take().zip(self.setup.stock.try_recv().ok())
-            {
-                seed(sample);
+            if let Some(seed) = self.setup.seed.take() {
+                match self.setup.stock.try_recv() {
+                    Ok(sample) => seed(sample),
+                    Err(_) => {
+                        // The source failed at this very moment: the next sample will do.
+                        self.setup.seed = Some(seed);
+                        self.is_ready = false;
+                        return;
+                    }
+                }
             }
             info!("ready: source {} passed its tests", source.description());
             (self.setup.on_ready)();
