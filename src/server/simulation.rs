@@ -22,6 +22,7 @@ use std::time::Duration;
 const SAMPLE: usize = 512;
 const CLIENTS: u8 = 12;
 const STOCK: usize = 16;
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the codecs saw leave, in order.
 type Log = Arc<Mutex<Vec<(u64, Vec<u8>)>>>;
@@ -137,6 +138,7 @@ impl World {
             max_handshakes: 8,
             max_handshakes_per_address: 4,
             handshakes_per_s_per_address: 50,
+            write_timeout: WRITE_TIMEOUT,
             ..Limits::default()
         };
         let (log, serials) = (Log::default(), Arc::new(Mutex::new(0)));
@@ -321,6 +323,9 @@ impl World {
             self.pairs.clear();
         }
         self.server.handle_source(self.source, self.now);
+        if self.source == SourceState::Failed {
+            assert_eq!(self.server.capacity_bytes_per_s(), None, "it may come back as another");
+        }
     }
 
     fn change_rate(&mut self) {
@@ -399,6 +404,8 @@ impl World {
         let mut per_client: BTreeMap<_, u32> = BTreeMap::new();
         for (_, session) in server.iter() {
             assert!(session.outstanding <= OUTSTANDING_MAX);
+            let stuck = session.stuck_since.is_some_and(|at| at + WRITE_TIMEOUT < self.now);
+            assert!(!stuck, "a session outlived its write timeout");
             assert!(session.output.len() <= OUTPUT_MAX + SAMPLE + 64);
             match session.state {
                 State::Served => counts[0] += 1,
@@ -447,6 +454,11 @@ impl World {
             "{} wait although there is a place and the source is known",
             self.server.waiting_sessions()
         );
+        for (_, session) in self.server.iter().filter(|(_, s)| free && s.state == State::InLine) {
+            let client = self.server.clients().find(|client| Some(client.flow) == session.flow);
+            let promised = client.is_some_and(|client| client.rule.guarantee_bytes_per_s > 0);
+            assert!(promised, "waits for a capacity that it does not need");
+        }
     }
 
     /// Equal clients that want bytes together: at most one sample apart, counting what one of
