@@ -5,7 +5,13 @@
 //! and of the floor (blocking, plaintext, a thread a client). Cells are measured in turn,
 //! several rounds of them; the best of each counts, the same for both servers.
 //!
-//!     cargo bench --bench end_to_end [-- --quick] [--window SAMPLES] [--binary FILE]
+//!     cargo bench --bench end_to_end [-- OPTIONS]
+//!
+//!     --quick             one short round
+//!     --window SAMPLES    what each client keeps outstanding, instead of 16
+//!     --source FILE       only this source
+//!     --clients COUNT     only this many clients
+//!     --binary FILE       another netrng than this one, to compare builds
 #![allow(clippy::print_stdout, reason = "what a bench finds is printed")]
 
 mod rig;
@@ -31,10 +37,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let options = Options::from_args();
-    let window = match options.rest.iter().position(|arg| arg == "--window") {
-        Some(at) => options.rest[at + 1].parse().expect("--window SAMPLES"),
-        None => WINDOW,
-    };
+    let window = options.value("--window").map_or(WINDOW, |text| text.parse().expect("samples"));
+    let source = options.value("--source");
+    let sources = source.map_or(SOURCES.to_vec(), |source| vec![source]);
+    let clients = options.value("--clients").map(|text| text.parse().expect("a count"));
+    let counts = clients.map_or(CLIENTS.to_vec(), |count| vec![count]);
     let (rounds, span) =
         if options.quick { (1, Duration::from_secs(1)) } else { (2, Duration::from_secs(3)) };
     println!("{window} samples of {SAMPLE} bytes outstanding a client; CPU is the server's\n");
@@ -43,8 +50,8 @@ fn main() -> ExitCode {
         "source       clients    MB/s  CPU s/GB     Jain      MB/s  CPU s/GB     Jain   ratio"
     );
     let mut holds = true;
-    for source in SOURCES {
-        for clients in CLIENTS {
+    for source in sources {
+        for &clients in &counts {
             let (mut ours, mut floor) = (Cell::default(), Cell::default());
             for _ in 0..rounds {
                 let server = Server::netrng(&options.binary, source, clients);

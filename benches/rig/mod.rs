@@ -65,6 +65,12 @@ impl Options {
         }
         options
     }
+
+    /// What stands behind the option `name`.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let at = self.rest.iter().position(|arg| arg == name)?;
+        self.rest.get(at + 1).map(String::as_str)
+    }
 }
 
 /// A process that ends with its handle.
