@@ -68,6 +68,13 @@ pub enum Action {
         /// Where the client finds the server.
         address: Option<String>,
     },
+    /// Measure a source.
+    Assess {
+        /// Device, FIFO or file.
+        source: PathBuf,
+        /// For how long.
+        span: Duration,
+    },
     /// Show the main job.
     Demo {
         /// For how long.
@@ -137,20 +144,34 @@ pub fn command() -> Command {
             ),
         )
         .subcommand(
+            Command::new("assess")
+                .about("Measure a source: its rate, and how many clients it carries")
+                .arg(
+                    Arg::new("source")
+                        .value_name("SOURCE")
+                        .value_parser(value_parser!(PathBuf))
+                        .required(true)
+                        .help("Device, FIFO or file, as /dev/hwrng"),
+                )
+                .arg(seconds("5", "How long to read")),
+        )
+        .subcommand(
             Command::new("demo")
                 .about(
                     "Show it all on this machine: a server, two clients, live figures, a verdict",
                 )
-                .arg(
-                    Arg::new("seconds")
-                        .short('s')
-                        .long("seconds")
-                        .value_name("N")
-                        .value_parser(value_parser!(u64).range(1..=3600))
-                        .default_value("10")
-                        .help("How long to draw"),
-                ),
+                .arg(seconds("10", "How long to draw")),
         )
+}
+
+fn seconds(default: &'static str, help: &'static str) -> Arg {
+    Arg::new("seconds")
+        .short('s')
+        .long("seconds")
+        .value_name("N")
+        .value_parser(value_parser!(u64).range(1..=3600))
+        .default_value(default)
+        .help(help)
 }
 
 /// Reads the command line.
@@ -181,15 +202,21 @@ where
             name: text(sub, "name").unwrap_or_default(),
             address: text(sub, "address"),
         },
-        _ => Action::Demo {
-            span: Duration::from_secs(sub.get_one::<u64>("seconds").copied().unwrap_or(10)),
+        "assess" => Action::Assess {
+            source: sub.get_one::<PathBuf>("source").cloned().unwrap_or_default(),
+            span: span_of(sub),
         },
+        _ => Action::Demo { span: span_of(sub) },
     };
     Ok(Invocation { action, verbosity })
 }
 
 fn config_of(matches: &ArgMatches) -> PathBuf {
     matches.get_one::<PathBuf>("config").cloned().unwrap_or_else(|| DEFAULT_PATH.into())
+}
+
+fn span_of(matches: &ArgMatches) -> Duration {
+    Duration::from_secs(matches.get_one::<u64>("seconds").copied().unwrap_or(10))
 }
 
 fn text(matches: &ArgMatches, name: &str) -> Option<String> {

@@ -18,10 +18,11 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    commands::log::start(match invocation.verbosity {
-        Verbosity::Quiet => LevelFilter::Warn,
-        Verbosity::Usual => LevelFilter::Info,
-        Verbosity::Verbose => LevelFilter::Debug,
+    commands::log::start(match (invocation.verbosity, &invocation.action) {
+        (Verbosity::Verbose, _) => LevelFilter::Debug,
+        // The demo shows what flows; the log would run through its picture.
+        (Verbosity::Quiet, _) | (_, Action::Demo { .. }) => LevelFilter::Warn,
+        (Verbosity::Usual, _) => LevelFilter::Info,
     });
     match dispatch(invocation) {
         Ok(()) => Exit::Ok.into(),
@@ -52,6 +53,7 @@ fn dispatch(invocation: Invocation) -> Result<(), Failure> {
         Action::Enroll { config, name, address } => {
             commands::enroll::enroll(&config, &name, address.as_deref())
         }
+        Action::Assess { source, span } => commands::assess::assess(&source, span),
         Action::Demo { span } => commands::demo::demo(span),
     }
 }

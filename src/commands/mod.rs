@@ -4,6 +4,7 @@
 //! Owns exit codes, signals and the log. The parts do not know each other; this is where they
 //! meet.
 
+pub mod assess;
 pub mod check;
 pub mod client;
 pub mod demo;

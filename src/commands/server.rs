@@ -3,6 +3,7 @@
 use super::{Exit, Failure, signals};
 use crate::config::{Config, ServerConfig};
 use crate::keys::PrivateKey;
+use crate::sample::Sample;
 use crate::server::core::{MakeCodec, Server};
 use crate::server::event_loop::{EventLoop, LISTENERS_MAX, Reload, Setup};
 use crate::source::reader::Reader;
@@ -16,7 +17,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Connections that wait to be accepted, per address.
 const BACKLOG: i32 = 1024;
@@ -40,7 +41,7 @@ pub fn run(config: ServerConfig, path: &Path) -> Result<(), Failure> {
         on_reload: reload_from(path.to_owned()),
         on_ready: Box::new(|| sys::notify::notify("READY=1")),
     };
-    let (event_loop, reader) = assemble(config, listeners, parts)?;
+    let (event_loop, reader, _) = assemble(config, listeners, parts)?;
     std::thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
     event_loop.run()?;
     sys::notify::notify("STOPPING=1");
@@ -61,7 +62,7 @@ pub(super) fn assemble(
     config: ServerConfig,
     listeners: Vec<TcpListener>,
     parts: Parts,
-) -> io::Result<(EventLoop, Reader)> {
+) -> io::Result<(EventLoop, Reader, Arc<SourceStatus>)> {
     let poll = Poll::new()?;
     let waker = EventLoop::waker(&poll)?;
     let source = Arc::new(SourceStatus::default());
@@ -72,25 +73,39 @@ pub(super) fn assemble(
     });
     let stall_timeout = config.source.stall_timeout;
     let (reader, stock) = Reader::new(config.source, Arc::clone(&source), wake);
-    let make_codec = codecs(config.private_key);
+    let hedge = Hedge::new(config.private_key.clone(), sys::random::gather);
+    let hedge: SharedHedge = Arc::new(Mutex::new(hedge));
+    let make_codec = codecs(config.private_key, Arc::clone(&hedge));
     let server = Server::new(config.limits, config.clients.rules, make_codec);
     let setup = Setup {
         listeners,
         stock,
-        source,
+        source: Arc::clone(&source),
         stall_timeout,
         stop: parts.stop,
         reload: parts.reload,
         on_reload: parts.on_reload,
         on_ready: parts.on_ready,
+        seed: seed(hedge),
     };
-    Ok((EventLoop::new(server, poll, setup)?, reader))
+    Ok((EventLoop::new(server, poll, setup)?, reader, source))
 }
 
-fn codecs(private_key: PrivateKey) -> MakeCodec {
-    let hedge = Hedge::new(private_key.clone(), sys::random::gather);
-    let hedge: SharedHedge = Arc::new(Mutex::new(hedge));
+fn codecs(private_key: PrivateKey, hedge: SharedHedge) -> MakeCodec {
     Box::new(move || Box::new(Responder::new(&private_key, Arc::clone(&hedge))))
+}
+
+/// What to do before the first handshake on a machine whose kernel cannot make keys yet.
+fn seed(hedge: SharedHedge) -> Option<Box<dyn FnOnce(Sample) + Send>> {
+    if sys::random::kernel_is_seeded() {
+        return None;
+    }
+    info!(
+        "the kernel's generator is not initialised: the first tested sample goes into our own keys"
+    );
+    Some(Box::new(move |sample| {
+        hedge.lock().unwrap_or_else(PoisonError::into_inner).absorb(sample.as_bytes());
+    }))
 }
 
 /// SIGHUP: clients and limits anew. Broken files change nothing, and the log says why.

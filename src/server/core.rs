@@ -26,8 +26,6 @@ pub const OUTPUT_MAX: usize = 16 * 1024;
 /// Bytes given away before sockets are looked at again, so that a fast source does not keep
 /// the loop from them.
 const SERVE_BYTES_MAX: usize = 128 * 1024;
-/// How long a BYE may take to be sent.
-const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that each sample given earns: a request, a ping, and to spare.
 const MESSAGES_PER_SAMPLE: u32 = 4;
 /// When a client refused for want of capacity may try again. Capacity changes when another
@@ -77,21 +75,21 @@ pub struct Server {
     make_codec: MakeCodec,
     pub(super) roster: Roster,
     pub(super) sessions: Vec<Option<Session>>,
-    free: Vec<usize>,
+    pub(super) free: Vec<usize>,
     scheduler: Scheduler,
     pub(super) capacity: Capacity,
-    gate: Gate,
+    pub(super) gate: Gate,
     /// Sessions that have not proved a key, oldest first.
-    handshaking: BTreeSet<(Moment, SessionId)>,
+    pub(super) handshaking: BTreeSet<(Moment, SessionId)>,
     /// Sessions that wait for a place, first come first.
     pub(super) line: VecDeque<SessionId>,
     pub(super) parked: usize,
     pub(super) served: usize,
-    timers: BTreeSet<(Moment, SessionId)>,
+    pub(super) timers: BTreeSet<(Moment, SessionId)>,
     /// When idle sessions are looked for, while somebody waits in line.
     pub(super) idle_check: Option<Moment>,
     dirty: Vec<SessionId>,
-    ended: VecDeque<(SessionId, EndReason)>,
+    pub(super) ended: VecDeque<(SessionId, EndReason)>,
     source: SourceState,
     /// Left over from a sample that was not given whole.
     open: Sample,
@@ -467,111 +465,6 @@ impl Server {
         }
     }
 
-    /// Says BYE and closes once that is sent. A session that has proved nothing just ends.
-    pub(super) fn bye(&mut self, id: SessionId, reason: ByeReason, retry: Duration, now: Moment) {
-        let Some(session) = self.session(id) else { return };
-        match session.state {
-            State::Closing { .. } => return,
-            State::Handshaking { .. } => return self.end(id, EndReason::Bye(reason), now),
-            _ => {}
-        }
-        session.outstanding = 0;
-        let flow = session.flow;
-        self.set_state(id, State::Closing { deadline: now + CLOSING_TIMEOUT, reason });
-        self.reply(id, Reply::Bye(reason, retry), now);
-        self.settle(id);
-        if let Some(flow) = flow {
-            self.roster.forget_session(flow, id);
-            self.refresh_flow(flow, now);
-        }
-    }
-
-    /// Ends a session at once: what it was not sent is wiped.
-    pub(super) fn end(&mut self, id: SessionId, reason: EndReason, now: Moment) {
-        self.leave_state(id);
-        let Some(session) = self.sessions.get_mut(id.0).and_then(Option::take) else { return };
-        if !session.is_proved() {
-            debug!("{} ended before it proved a key: {reason}", session.peer);
-        } else {
-            let name = session.flow.and_then(|flow| self.roster.by_flow(flow));
-            let name = name.map_or("(removed)", |client| client.rule.name.as_str());
-            info!(
-                "client {name} at {} left: {reason}, {} bytes",
-                session.peer, session.given_bytes
-            );
-        }
-        if let Some(at) = session.timer {
-            self.timers.remove(&(at, id));
-        }
-        *self.counters.ended.entry(reason).or_default() += 1;
-        self.ended.push_back((id, reason));
-        self.free.push(id.0);
-        if let Some(flow) = session.flow {
-            self.roster.forget_session(flow, id);
-            self.roster.record_end(flow, reason);
-            self.refresh_flow(flow, now);
-        }
-    }
-
-    /// The one place where a session's state changes: whatever counts it follows.
-    pub(super) fn set_state(&mut self, id: SessionId, state: State) {
-        self.leave_state(id);
-        match state {
-            State::Handshaking { deadline } => {
-                self.handshaking.insert((deadline, id));
-            }
-            State::InLine => self.line.push_back(id),
-            State::Parked => self.parked += 1,
-            State::Served => self.served += 1,
-            State::Closing { .. } => {}
-        }
-        if let Some(session) = self.session(id) {
-            session.state = state;
-        }
-        self.settle(id);
-    }
-
-    fn leave_state(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.get(id.0).and_then(Option::as_ref) else { return };
-        match session.state {
-            State::Handshaking { deadline } => {
-                if self.handshaking.remove(&(deadline, id)) {
-                    self.gate.leave(session.peer.address);
-                }
-            }
-            State::InLine => {
-                self.line.retain(|&other| other != id);
-                self.places_changed = true;
-            }
-            State::Parked => self.parked -= 1,
-            State::Served => {
-                self.served -= 1;
-                self.places_changed = true;
-            }
-            State::Closing { .. } => {}
-        }
-    }
-
-    /// Makes room among those who have proved nothing: the oldest of a crowded address goes,
-    /// then the oldest of all. A handshake takes moments; whoever is oldest has least excuse.
-    fn make_room(&mut self, peer: Peer, now: Moment) {
-        if self.gate.pending(peer.address) > self.limits.max_handshakes_per_address {
-            let same = super::gate::block(peer.address);
-            let oldest = self.handshaking.iter().map(|&(_, id)| id).find(|id| {
-                let session = self.sessions.get(id.0).and_then(Option::as_ref);
-                session.is_some_and(|s| super::gate::block(s.peer.address) == same)
-            });
-            if let Some(id) = oldest {
-                self.end(id, EndReason::Crowded, now);
-            }
-        }
-        if self.handshaking.len() >= self.limits.max_handshakes {
-            if let Some(&(_, id)) = self.handshaking.first() {
-                self.end(id, EndReason::Crowded, now);
-            }
-        }
-    }
-
     fn apply_rule(&mut self, id: SessionId, now: Moment) {
         let Some(session) = self.session(id) else { return };
         let (Some(flow), address, true) = (session.flow, session.peer.address, session.is_proved())
@@ -596,7 +489,7 @@ impl Server {
         }
     }
 
-    fn refresh_flow(&mut self, flow: FlowId, now: Moment) {
+    pub(super) fn refresh_flow(&mut self, flow: FlowId, now: Moment) {
         let Some(client) = self.roster.by_flow(flow) else { return };
         let want = client
             .sessions
@@ -613,35 +506,6 @@ impl Server {
         let Some(session) = self.session(id) else { return };
         if !std::mem::replace(&mut session.dirty, true) {
             self.dirty.push(id);
-        }
-    }
-
-    /// Sets the session's timer to its nearest deadline.
-    fn settle(&mut self, id: SessionId) {
-        let write_timeout = self.limits.write_timeout;
-        let Some(session) = self.sessions.get_mut(id.0).and_then(Option::as_mut) else { return };
-        let deadline = session.deadline(write_timeout);
-        if session.timer == deadline {
-            return;
-        }
-        if let Some(at) = session.timer {
-            self.timers.remove(&(at, id));
-        }
-        if let Some(at) = deadline {
-            self.timers.insert((at, id));
-        }
-        session.timer = deadline;
-    }
-
-    fn overdue(&self, id: SessionId, now: Moment) -> Option<EndReason> {
-        let session = self.sessions.get(id.0).and_then(Option::as_ref)?;
-        if session.stuck_since.is_some_and(|since| since + self.limits.write_timeout <= now) {
-            return Some(EndReason::WriteTimeout);
-        }
-        match session.state {
-            State::Handshaking { deadline } if deadline <= now => Some(EndReason::HandshakeTimeout),
-            State::Closing { deadline, reason } if deadline <= now => Some(EndReason::Bye(reason)),
-            _ => None,
         }
     }
 

@@ -67,6 +67,9 @@ pub struct Setup {
     pub on_reload: Reload,
     /// Called once, when the first sample has passed.
     pub on_ready: Box<dyn FnMut() + Send>,
+    /// Makes ephemeral keys from tested bytes, if the kernel's generator is not initialised.
+    /// Until then nobody is let in: a key made from nothing would be worth nothing.
+    pub seed: Option<Box<dyn FnOnce(Sample) + Send>>,
 }
 
 struct Listener {
@@ -151,11 +154,11 @@ impl EventLoop {
         Waker::new(poll.registry(), WAKER)
     }
 
-    /// Serves until told to stop, then says BYE to all.
+    /// Serves until told to stop, then says BYE to all. Returns the core, for its counters.
     ///
     /// # Errors
     /// What epoll or kqueue report. No peer can cause one.
-    pub fn run(mut self) -> io::Result<()> {
+    pub fn run(mut self) -> io::Result<Server> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let timeout = self.timeout(sys::now());
@@ -169,7 +172,7 @@ impl EventLoop {
             }
             self.turn(now);
             if self.is_drained(now) {
-                return Ok(());
+                return Ok(self.server);
             }
         }
     }
@@ -196,7 +199,7 @@ impl EventLoop {
     fn timeout(&mut self, now: Moment) -> Option<Duration> {
         let accept_pending =
             self.accept_paused_until.is_none() && self.listeners.iter().any(|l| l.ready);
-        if !self.work.is_empty() || accept_pending && self.stopping_until.is_none() {
+        if !self.work.is_empty() || accept_pending && self.is_accepting() {
             return Some(Duration::ZERO);
         }
         if self.server.is_hungry(now) || !self.is_ready {
@@ -255,8 +258,12 @@ impl EventLoop {
 
     // ---- connections --------------------------------------------------------------------
 
+    fn is_accepting(&self) -> bool {
+        self.stopping_until.is_none() && self.setup.seed.is_none()
+    }
+
     fn accept(&mut self, now: Moment) {
-        if self.accept_paused_until.is_some_and(|at| at > now) || self.stopping_until.is_some() {
+        if self.accept_paused_until.is_some_and(|at| at > now) || !self.is_accepting() {
             return;
         }
         self.accept_paused_until = None;
@@ -426,6 +433,11 @@ impl EventLoop {
         }
         if !self.is_ready && !self.setup.stock.is_empty() {
             self.is_ready = true;
+            if let Some((seed, sample)) =
+                self.setup.seed.take().zip(self.setup.stock.try_recv().ok())
+            {
+                seed(sample);
+            }
             info!("ready: source {} passed its tests", source.description());
             (self.setup.on_ready)();
         }

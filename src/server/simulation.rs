@@ -4,6 +4,8 @@
 //! `NETRNG_SIM_STEPS` sets the steps (default 20,000 a seed, four seeds), `NETRNG_SIM_SEED`
 //! replays one seed; a failing run prints its own.
 
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+
 use super::core::{OUTPUT_MAX, OUTSTANDING_MAX, Server, SourceState};
 use super::schedule::LIMIT_BURST;
 use super::session::{EndReason, Peer, SessionId, State};

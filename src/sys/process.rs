@@ -87,6 +87,14 @@ pub fn wait_without_reaping(pid: u32) -> io::Result<()> {
     }
 }
 
+/// Device and inode of an open descriptor.
+pub fn device_and_inode(fd: std::os::fd::BorrowedFd<'_>) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::File::from(fd.try_clone_to_owned().ok()?);
+    let metadata = file.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,12 +127,4 @@ mod tests {
         .unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGTERM));
     }
-}
-
-/// Device and inode of an open descriptor.
-pub fn device_and_inode(fd: std::os::fd::BorrowedFd<'_>) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    let file = std::fs::File::from(fd.try_clone_to_owned().ok()?);
-    let metadata = file.metadata().ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }

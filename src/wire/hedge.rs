@@ -43,7 +43,7 @@ impl Hedge {
     }
 
     /// The next 32 bytes.
-    pub fn next(&mut self) -> [u8; 32] {
+    pub fn draw(&mut self) -> [u8; 32] {
         let mut fresh = [0; FRESH_LEN];
         (self.gather)(&mut fresh);
         self.absorb(&fresh);
@@ -54,14 +54,14 @@ impl Hedge {
 
     /// The next 64 bits, for jitter.
     pub fn next_u64(&mut self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.next();
+        let [a, b, c, d, e, f, g, h, ..] = self.draw();
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Fills `target` completely.
     pub fn fill(&mut self, target: &mut [u8]) {
         for chunk in target.chunks_mut(32) {
-            let mut block = self.next();
+            let mut block = self.draw();
             chunk.copy_from_slice(&block[..chunk.len()]);
             block.zeroize();
         }
@@ -96,20 +96,20 @@ mod tests {
     #[test]
     fn without_any_fresh_material_outputs_still_differ() {
         let mut one = hedge(1);
-        let outputs: std::collections::BTreeSet<_> = (0..1000).map(|_| one.next()).collect();
+        let outputs: std::collections::BTreeSet<_> = (0..1000).map(|_| one.draw()).collect();
         assert_eq!(outputs.len(), 1000);
     }
 
     #[test]
     fn two_machines_with_equal_pools_differ_by_their_secret() {
-        assert_ne!(hedge(1).next(), hedge(2).next());
+        assert_ne!(hedge(1).draw(), hedge(2).draw());
     }
 
     #[test]
     fn what_is_absorbed_changes_all_that_follows() {
         let (mut one, mut two) = (hedge(1), hedge(1));
         two.absorb(b"32 bytes from the tested source.");
-        assert_ne!(one.next(), two.next());
-        assert_ne!(one.next(), two.next());
+        assert_ne!(one.draw(), two.draw());
+        assert_ne!(one.draw(), two.draw());
     }
 }

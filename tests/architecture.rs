@@ -1,0 +1,194 @@
+//! The shape of the source, held to by a test: which module may import what, where `unsafe`
+//! may stand, how long files get.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules without sockets, files, threads, processes, clocks or configuration.
+const PURE: &[&str] = &[
+    "moment.rs",
+    "sample.rs",
+    "keys.rs",
+    "retry.rs",
+    "wire/",
+    "source/health",
+    "source/fips",
+    "server/admission.rs",
+    "server/core.rs",
+    "server/gate.rs",
+    "server/lifecycle.rs",
+    "server/places.rs",
+    "server/requests.rs",
+    "server/roster.rs",
+    "server/schedule.rs",
+    "server/session.rs",
+    "commands/demo/verdict.rs",
+];
+
+/// What a pure module must not name.
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::io",
+    "std::os",
+    "std::process",
+    "std::thread",
+    "std::env",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "Instant::",
+    "SystemTime",
+    "SocketAddr",
+    "TcpStream",
+    "TcpListener",
+    "UnixStream",
+    "UdpSocket",
+    "mio::",
+    "socket2::",
+    "libc::",
+    "crossbeam_channel",
+    "signal_hook",
+    "crate::sys",
+    "crate::config",
+    "crate::commands",
+    "crate::cli",
+];
+
+/// Shells, and the shells they must not know: `commands` wires them.
+const SHELLS: &[(&str, &[&str])] = &[
+    (
+        "source/",
+        &["crate::server", "crate::client", "crate::sink", "crate::config", "crate::commands"],
+    ),
+    (
+        "server/",
+        &["crate::source", "crate::client", "crate::sink", "crate::config", "crate::commands"],
+    ),
+    (
+        "client/",
+        &["crate::source", "crate::server", "crate::sink", "crate::config", "crate::commands"],
+    ),
+    (
+        "sink/",
+        &["crate::source", "crate::server", "crate::client", "crate::config", "crate::commands"],
+    ),
+    (
+        "status.rs",
+        &["crate::source", "crate::server", "crate::client", "crate::config", "crate::commands"],
+    ),
+    (
+        "sys/",
+        &["crate::source", "crate::server", "crate::client", "crate::config", "crate::commands"],
+    ),
+    (
+        "wire/",
+        &["crate::source", "crate::server", "crate::client", "crate::config", "crate::commands"],
+    ),
+];
+
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    found
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned(), text)
+        })
+        .collect()
+}
+
+/// The code of a file: no comments, no tests.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let end = text.find("\n#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    (1..).zip(text[..end].lines()).filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+fn is_test(name: &str) -> bool {
+    name.ends_with("_tests.rs") || name.ends_with("/simulation.rs")
+}
+
+#[test]
+fn pure_modules_name_nothing_impure() {
+    let mut checked = 0;
+    for (name, text) in sources() {
+        if is_test(&name) || !PURE.iter().any(|pure| name.starts_with(pure)) {
+            continue;
+        }
+        checked += 1;
+        for (line, code) in code(&text) {
+            for impure in IMPURE {
+                assert!(!code.contains(impure), "src/{name}:{line}: {impure} in a pure module");
+            }
+        }
+    }
+    assert!(checked >= PURE.len(), "only {checked} pure files found");
+}
+
+#[test]
+fn shells_do_not_know_each_other() {
+    let sources = sources();
+    for (shell, strangers) in SHELLS {
+        let files: Vec<_> = sources.iter().filter(|(name, _)| name.starts_with(shell)).collect();
+        assert!(!files.is_empty(), "{shell} is gone");
+        for (name, text) in files {
+            for (line, code) in code(text) {
+                for stranger in *strangers {
+                    assert!(!code.contains(stranger), "src/{name}:{line}: {stranger}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_event_loop_uses_mio() {
+    for (name, text) in sources() {
+        if name == "server/event_loop.rs" || name == "commands/server.rs" {
+            continue;
+        }
+        for (line, code) in code(&text) {
+            assert!(!code.contains("mio::"), "src/{name}:{line}: mio outside the event loop");
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_only_in_sys() {
+    for (name, text) in sources() {
+        for (line, code) in code(&text) {
+            let found = code.contains("unsafe ") || code.contains("allow(unsafe_code)");
+            assert!(!found || name.starts_with("sys/"), "src/{name}:{line}: unsafe outside sys");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_stays_short() {
+    for (name, text) in sources() {
+        assert!(text.starts_with("//!"), "src/{name} does not open with //!");
+        let lines = text.lines().count();
+        assert!(lines <= 600, "src/{name} has {lines} lines: split it");
+    }
+}
+
+#[test]
+fn no_async_runtime_is_in_the_tree() {
+    let lock =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    for runtime in ["tokio", "async-std", "smol", "async-executor", "futures-executor"] {
+        assert!(!lock.contains(&format!("name = \"{runtime}\"")), "{runtime} is in Cargo.lock");
+    }
+}
