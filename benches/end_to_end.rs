@@ -92,7 +92,7 @@ impl Cell {
             server_key: server.key,
             first: 0,
             count: clients,
-            window: window * SAMPLE as u32,
+            window: window * SAMPLE,
             connecting_max: 64,
             then: Then::Measure { warm_up, span, bytes_min: BYTES_MIN },
         });

@@ -20,7 +20,7 @@ pub fn run(source: &str) {
         socket.set_nodelay(true).expect("it is connected");
         let mut source = File::open(source).expect("the source is there");
         let serve = move || {
-            let (mut request, mut sample) = ([0; 4], [0; SAMPLE]);
+            let (mut request, mut sample) = ([0; 4], [0; SAMPLE as usize]);
             while socket.read_exact(&mut request).is_ok()
                 && source.read_exact(&mut sample).is_ok()
                 && socket.write_all(&sample).is_ok()

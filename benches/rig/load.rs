@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Bytes of one sample, here as in every config of the benches.
-pub const SAMPLE: usize = 2048;
+pub const SAMPLE: u32 = 2048;
 /// How often a load that has nothing to do looks whether it is told to stop.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -275,7 +275,7 @@ impl Client {
 
     /// Keeps `window` bytes outstanding: asks again when half of them have come.
     fn ask(&mut self, window: u32, rests: bool) {
-        let window = window.max(SAMPLE as u32);
+        let window = window.max(SAMPLE);
         let done = rests && (self.outstanding > 0 || self.received > 0);
         if !self.welcomed || done || self.outstanding > window / 2 {
             return;
@@ -287,8 +287,8 @@ impl Client {
                 self.outstanding += more;
             }
             None => {
-                self.output.extend_from_slice(&(SAMPLE as u32).to_be_bytes());
-                self.outstanding = SAMPLE as u32;
+                self.output.extend_from_slice(&SAMPLE.to_be_bytes());
+                self.outstanding = SAMPLE;
             }
         }
     }

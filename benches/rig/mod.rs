@@ -198,7 +198,7 @@ fn clients_file(count: u32) -> String {
 }
 
 fn write_private(path: &Path, text: &str) {
-    let file = std::fs::OpenOptions::new().create(true).write(true).mode(0o600).open(path);
+    let file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the folder is writable");
 }
 
