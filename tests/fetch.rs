@@ -195,7 +195,7 @@ fn each_way_to_fail_the_handshake_has_its_reason() {
         peer.send(b'?', &[1]);
         while peer.read().is_some() {}
     });
-    fetch(vec![upstream(garbles.address)]).fails_with("check `server-key` and `psk`");
+    fetch(vec![upstream(garbles.address)]).fails_with("check `public-key` and `psk`");
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     fetch(vec![upstream(silent.local_addr().unwrap())]).fails_with("is it a netrng server");
 }

@@ -432,8 +432,16 @@ impl EventLoop {
         }
         if !self.is_ready && !self.setup.stock.is_empty() {
             self.is_ready = true;
-            if let Some((seed, sample)) = self.setup.seed.take().zip(self.setup.stock.take()) {
-                seed(sample);
+            if let Some(seed) = self.setup.seed.take() {
+                match self.setup.stock.take() {
+                    Some(sample) => seed(sample),
+                    None => {
+                        // The source failed at this very moment: the next sample will do.
+                        self.setup.seed = Some(seed);
+                        self.is_ready = false;
+                        return;
+                    }
+                }
             }
             info!("ready: source {} passed its tests", source.description());
             (self.setup.on_ready)();
