@@ -98,7 +98,7 @@ fn own_address(server: &ServerConfig) -> Result<String, Failure> {
 }
 
 /// Appends to the clients file in one step: whoever reads it sees all of the entry or none of
-/// it, whatever happens in between. Owner and mode stay; a new file is for its owner alone.
+/// it, whatever happens in between. Owner and group stay; others lose what access they had.
 fn append(path: &Path, entry: &str) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut temporary_name = std::ffi::OsString::from(".");
@@ -110,7 +110,8 @@ fn append(path: &Path, entry: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => (Zeroizing::default(), None),
         Err(error) => return Err(error),
     };
-    let mode = metadata.as_ref().map_or(0o600, |metadata| metadata.mode() & 0o777);
+    // It holds a secret from now on, so it is not for others, whatever it was before.
+    let mode = metadata.as_ref().map_or(0o600, |metadata| metadata.mode() & 0o640);
     // What an enrolment that was killed left behind.
     let _ = fs::remove_file(&temporary);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;

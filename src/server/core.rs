@@ -147,6 +147,11 @@ impl Server {
         self.capacity.bytes_per_s()
     }
 
+    /// How long a peer may take nothing of what is sent to it.
+    pub fn write_timeout(&self) -> Duration {
+        self.limits.write_timeout
+    }
+
     /// Sessions with a place.
     pub fn served_sessions(&self) -> usize {
         self.served
@@ -314,8 +319,12 @@ impl Server {
 
     /// The clients file was read again: new rules hold for living sessions at once.
     pub fn handle_clients(&mut self, clients: Vec<ClientRule>, now: Moment) {
-        let removed = self.roster.replace(clients);
-        for (flow, sessions) in removed {
+        let replaced = self.roster.replace(clients);
+        for id in replaced.new_psk {
+            // The old one may have leaked: who knows the new one comes back at once.
+            self.bye(id, ByeReason::NotAllowed, SHUTDOWN_RETRY, now);
+        }
+        for (flow, sessions) in replaced.gone {
             for id in sessions {
                 self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
             }

@@ -13,6 +13,7 @@ use crate::status::{FipsCounts, SourceStatus};
 use crate::stock::Stock;
 use crate::sys;
 use log::{info, warn};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,11 +45,13 @@ pub struct Reader {
     stock: Arc<Stock>,
     status: Arc<SourceStatus>,
     wake: Wake,
-    /// Position in a regular file: its bytes are read once.
+    /// Position in a file or disk: its bytes are read once.
     offset: u64,
     fips: FipsCounters,
     fips_told: FipsCounts,
     good_bytes: u64,
+    /// Kinds of failure that the log heard of in this outage.
+    kinds_told: BTreeSet<&'static str>,
 }
 
 /// Why reading stopped.
@@ -82,6 +85,7 @@ impl Reader {
             fips: FipsCounters::new(),
             fips_told: FipsCounts::default(),
             good_bytes: 0,
+            kinds_told: BTreeSet::new(),
         };
         (reader, stock)
     }
@@ -100,9 +104,8 @@ impl Reader {
             if self.good_bytes >= REOPEN_RESET_BYTES {
                 pause = REOPEN_MIN;
             }
-            // Nobody sends on `never`: this waits without keeping a core or a timer busy.
-            let never = crossbeam_channel::after(pause);
-            let _ = never.recv();
+            // A wait on a channel: no core is kept busy.
+            let _ = crossbeam_channel::after(pause).recv();
             pause = (pause * 2).min(REOPEN_MAX);
         }
     }
@@ -110,7 +113,9 @@ impl Reader {
     fn fail(&mut self, kind: &'static str, text: &str) {
         self.stock.wipe();
         let source = self.settings.path.display();
-        if self.status.set_failed(kind, text, sys::now()) {
+        self.status.set_failed(kind, text, sys::now());
+        // Once an outage and kind: a source that stays away is tried again for days.
+        if self.kinds_told.insert(kind) {
             warn!("source {source} failed ({kind}): {text}");
         }
         (self.wake)();
@@ -121,6 +126,12 @@ impl Reader {
         self.status.record_progress(sys::now());
         let device = Device::open(&self.settings.path, self.offset)?;
         self.status.set_description(device.description());
+        if device.is_seekable() && self.offset == 0 {
+            warn!(
+                "source {} is a file: after a restart it gives the same bytes again. For tests only",
+                device.description()
+            );
+        }
         let min_entropy =
             self.settings.min_entropy.unwrap_or_else(|| default_min_entropy(device.quality()));
         let mut run = Run {
@@ -141,6 +152,7 @@ impl Reader {
             run.device.description()
         );
         self.status.set_good();
+        self.kinds_told.clear();
         (self.wake)();
         loop {
             self.stock.wait_for_room();
@@ -183,7 +195,7 @@ impl Reader {
         let now = sys::now();
         let span = now - started;
         self.status.record_read(count, span, now);
-        if run.device.is_regular() {
+        if run.device.is_seekable() {
             self.offset += count as u64;
         }
         run.fit(span);
