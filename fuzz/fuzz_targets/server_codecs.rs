@@ -1,0 +1,38 @@
+//! Whatever a client sends: no panic, no claim without a proof, and any split of the bytes gives
+//! the same requests. The first byte chooses where the input is cut.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use netrng::keys::PrivateKey;
+use netrng::wire::hedge::{FRESH_LEN, Hedge};
+use netrng::wire::native::Responder;
+use netrng::wire::plain::PlainServer;
+use netrng::wire::{CodecError, Request, ServerCodec};
+use std::sync::{Arc, Mutex};
+
+fn nothing(_: &mut [u8; FRESH_LEN]) {}
+
+fn requests<C: ServerCodec>(mut codec: C, pieces: &[&[u8]]) -> (Vec<Request>, Option<CodecError>) {
+    let (mut input, mut output, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            match codec.decode(&mut input, &mut output) {
+                Ok(Some(request)) => seen.push(request),
+                Ok(None) => break,
+                Err(error) => return (seen, Some(error)),
+            }
+        }
+    }
+    (seen, None)
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&cut, data)) = data.split_first() else { return };
+    let (front, back) = data.split_at(data.len().min(cut.into()));
+    assert_eq!(requests(PlainServer, &[data]), requests(PlainServer, &[front, back]));
+    let hedge = Arc::new(Mutex::new(Hedge::new(PrivateKey::new([1; 32]), nothing)));
+    let responder = || Responder::new(&PrivateKey::new([2; 32]), Arc::clone(&hedge));
+    let (seen, _) = requests(responder(), &[front, back]);
+    assert!(seen.is_empty(), "nobody without the server's public key says hello");
+});
