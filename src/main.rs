@@ -4,8 +4,15 @@ use log::LevelFilter;
 use netrng::cli::{self, Action, Invocation, Verbosity};
 use netrng::commands::{self, Exit, Failure};
 use netrng::config::Config;
+use std::alloc::System;
 use std::path::Path;
 use std::process::ExitCode;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Memory is wiped as it is freed: what keys and samples leave behind in buffers that grow,
+/// and in libraries that do not wipe, as well.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     netrng::sys::harden::forbid_core_dumps();

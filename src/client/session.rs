@@ -73,7 +73,7 @@ impl fmt::Display for FetchError {
             FetchError::Connect(error) => write!(f, "cannot connect: {error}"),
             FetchError::Local(error) => write!(f, "cannot use the connection: {error}"),
             FetchError::Refused => f.write_str(
-                "the server ended the handshake: is `server-key` its public key, and does its \
+                "the server ended the handshake: is `public-key` its public key, and does its \
                  clients file list ours?",
             ),
             FetchError::HandshakeTimeout => write!(
@@ -85,7 +85,7 @@ impl fmt::Display for FetchError {
                 f.write_str("no ephemeral key could be made")
             }
             FetchError::Handshake(error) => {
-                write!(f, "the handshake failed ({error}): check `server-key` and `psk`")
+                write!(f, "the handshake failed ({error}): check `public-key` and `psk`")
             }
             FetchError::Protocol(error) => write!(f, "the server broke the protocol ({error})"),
             FetchError::SampleLength { asked, got } => {
