@@ -180,6 +180,29 @@ impl Site {
         command
     }
 
+    /// Makes these the only lines of a client's rule beside its name and keys. A server that
+    /// runs learns of it by SIGHUP.
+    ///
+    /// # Panics
+    /// If there is no such client.
+    pub fn set_rule(&self, name: &str, lines: &[&str]) {
+        let text = fs::read_to_string(self.path("clients.toml")).expect("there is one");
+        let mut found = false;
+        let blocks = text.split("[[client]]").map(|block| {
+            if !block.contains(&format!("name = \"{name}\"")) {
+                return block.to_owned();
+            }
+            found = true;
+            let keys = ["name", "public-key", "psk"].map(|key| format!("{key} = "));
+            let kept = block.lines().filter(|line| keys.iter().any(|key| line.starts_with(key)));
+            let rule: Vec<&str> = kept.chain(lines.iter().copied()).collect();
+            format!("\n{}\n\n", rule.join("\n"))
+        });
+        let text = blocks.collect::<Vec<_>>().join("[[client]]");
+        assert!(found, "no client {name} in\n{text}");
+        self.write_secret("clients.toml", &text);
+    }
+
     /// Writes a client's config with this `[sink]`, and returns its path.
     pub fn client_config(&self, client: &Enrolled, sink: &str) -> PathBuf {
         let text = format!("{}\n[sink]\n{sink}\n", client.config);
