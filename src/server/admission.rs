@@ -31,6 +31,21 @@ impl Capacity {
         if self.span < READING_SPAN && self.bytes < READING_BYTES {
             return false;
         }
+        self.complete();
+        true
+    }
+
+    /// No more is read until somebody is served: what was read so far has to do for a first
+    /// estimate. Says whether it made one.
+    pub fn handle_full_stock(&mut self) -> bool {
+        let makes_first = self.rates.is_empty() && self.bytes > 0;
+        if makes_first {
+            self.complete();
+        }
+        makes_first
+    }
+
+    fn complete(&mut self) {
         let nanos = self.span.as_nanos().max(1);
         let rate = u128::from(self.bytes) * 1_000_000_000 / nanos;
         self.rates.push_back(u64::try_from(rate).unwrap_or(u64::MAX));
@@ -39,7 +54,6 @@ impl Capacity {
         }
         self.bytes = 0;
         self.span = Duration::ZERO;
-        true
     }
 
     /// Bytes per second; `None` until the first reading is complete.
@@ -140,6 +154,18 @@ mod tests {
     #[test]
     fn a_fast_source_is_known_after_a_mebibyte() {
         assert_eq!(fed(&[(1 << 20, 10)]), Some(104_857_600));
+    }
+
+    #[test]
+    fn a_stock_that_is_full_too_soon_gives_a_first_estimate_and_no_other() {
+        let mut capacity = Capacity::default();
+        assert!(!capacity.handle_full_stock(), "nothing was read");
+        capacity.handle_reading(32_768, Duration::from_millis(1));
+        assert_eq!(capacity.bytes_per_s(), None);
+        assert!(capacity.handle_full_stock());
+        assert_eq!(capacity.bytes_per_s(), Some(32_768_000));
+        capacity.handle_reading(2048, Duration::from_millis(100));
+        assert!(!capacity.handle_full_stock(), "the first stands");
     }
 
     #[test]

@@ -261,9 +261,20 @@ impl Server {
     /// The source was read: so many bytes in so much time inside reads.
     pub fn handle_reading(&mut self, bytes: u64, span: Duration, now: Moment) {
         let is_first = self.capacity.bytes_per_s().is_none();
-        if !self.capacity.handle_reading(bytes, span) {
-            return;
+        if self.capacity.handle_reading(bytes, span) {
+            self.handle_estimate(is_first, now);
         }
+    }
+
+    /// The stock is full, so nothing is read before somebody is served. Whoever waits for the
+    /// capacity to be known would wait for ever.
+    pub fn handle_full_stock(&mut self, now: Moment) {
+        if self.capacity.handle_full_stock() {
+            self.handle_estimate(true, now);
+        }
+    }
+
+    fn handle_estimate(&mut self, is_first: bool, now: Moment) {
         let Some(capacity) = self.capacity.bytes_per_s() else { return };
         if is_first {
             info!("the source gives {capacity} bytes/s");
@@ -380,6 +391,11 @@ impl Server {
     /// Whether somebody could be given bytes now, if there were any.
     pub fn is_hungry(&mut self, now: Moment) -> bool {
         self.source == SourceState::Good && self.scheduler.has_turn(now)
+    }
+
+    /// Whether somebody waits for the capacity to be known.
+    pub fn is_calibrating(&self) -> bool {
+        self.capacity.bytes_per_s().is_none() && !self.line.is_empty()
     }
 
     /// Gives bytes away until nobody wants any, the stock is empty, or sockets are due.

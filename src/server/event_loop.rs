@@ -202,10 +202,13 @@ impl EventLoop {
         if !self.work.is_empty() || accept_pending && self.is_accepting() {
             return Some(Duration::ZERO);
         }
-        if self.server.is_hungry(now) || !self.is_ready {
+        let is_hungry = self.server.is_hungry(now) || !self.is_ready;
+        let is_calibrating = self.server.is_calibrating();
+        if is_hungry || is_calibrating {
             self.setup.source.set_hungry();
             // The reader may have stocked a sample before it could see that.
-            if !self.setup.stock.is_empty() {
+            let stock = &self.setup.stock;
+            if is_hungry && !stock.is_empty() || is_calibrating && stock.is_full() {
                 return Some(Duration::ZERO);
             }
         }
@@ -430,6 +433,9 @@ impl EventLoop {
         let (bytes_before, span_before) = std::mem::replace(&mut self.seen_read, (bytes, span));
         if bytes != bytes_before {
             self.server.handle_reading(bytes - bytes_before, span - span_before, now);
+        }
+        if self.setup.stock.is_full() {
+            self.server.handle_full_stock(now);
         }
         if !self.is_ready && !self.setup.stock.is_empty() {
             self.is_ready = true;
