@@ -7,81 +7,15 @@ mod support;
 
 use netrng::wire::{Answer, Request};
 use std::time::Duration;
-use support::deal::{Deal, jain};
-use support::feed::{Feed, Mood};
-use support::ledger::Numbered;
-use support::process::Process;
-use support::puller::{self, Habit, Puller};
-use support::raw::RawClient;
-use support::site::{Enrolled, Site};
+use support::deal::jain;
+use support::feed::Mood;
+use support::puller::{Habit, Puller};
+use support::scene::{PLAIN, Scene};
 use support::wait::{self, Stopwatch};
 
 const SAMPLE: u64 = 2048;
 /// Far longer than it takes to answer or to ask.
 const QUIET: Duration = Duration::from_millis(500);
-/// A client of which the clients file says nothing.
-const PLAIN: &[&str] = &[];
-
-/// A server on a paced source, whose rate it has measured, and its clients.
-struct Scene {
-    site: Site,
-    feed: Feed,
-    server: Process,
-    clients: Vec<Enrolled>,
-}
-
-impl Scene {
-    /// One client for each rule.
-    fn new(bytes_per_s: u64, rules: &[&[&str]]) -> Self {
-        Self::with_samples_of(SAMPLE, bytes_per_s, rules)
-    }
-
-    fn with_samples_of(sample_size: u64, bytes_per_s: u64, rules: &[&[&str]]) -> Self {
-        // All come from one address.
-        let site = Site::with_fifo("source")
-            .server("max-handshakes-per-address = 64")
-            .server("handshakes-per-s-per-address = 1000")
-            // The first samples go out faster than clients can ask again.
-            .source("stock = 2")
-            .source(&format!("sample-size = {sample_size}"));
-        let feed = Feed::new(&site.path("source"), Mood::Good);
-        feed.set_pace(bytes_per_s);
-        let enroll = |(number, rule): (usize, &&[&str])| {
-            let client = site.enroll(&format!("client-{number}"));
-            site.set_rule(&client.name, rule);
-            client
-        };
-        let clients = rules.iter().enumerate().map(enroll).collect();
-        let server = site.start_server();
-        // With a full stock behind it, the server has measured the source.
-        feed.taken_at_rest();
-        Scene { site, feed, server, clients }
-    }
-
-    fn open(&self, client: usize) -> RawClient {
-        RawClient::open(&self.site, &self.clients[client])
-    }
-
-    /// One puller for each client; all are connected before the first asks.
-    fn pull(&self, habits: &[Habit]) -> Vec<Puller> {
-        let sessions: Vec<RawClient> = (0..habits.len()).map(|client| self.open(client)).collect();
-        sessions.into_iter().zip(habits).map(|(raw, habit)| Puller::start(raw, *habit)).collect()
-    }
-
-    /// Waits until this many more bytes of the source are given to the pullers, all together.
-    #[track_caller]
-    fn wait_for_given(&self, pullers: &[Puller], bytes: u64) {
-        let given = || pullers.iter().map(Puller::bytes).sum::<u64>();
-        let target = given() + bytes;
-        wait::until_true("the clients get their bytes", || given() >= target);
-    }
-
-    /// Stops the server, so that everybody wants bytes to the very end.
-    fn end(mut self, pullers: Vec<Puller>) -> Deal {
-        assert_eq!(self.server.terminate().code(), Some(0));
-        puller::deal(&Numbered { len: self.feed.fed() }, pullers)
-    }
-}
 
 #[test]
 fn shares_follow_weights() {
@@ -89,7 +23,8 @@ fn shares_follow_weights() {
     // Small samples, many of them: one more or less is half a percent.
     const SAMPLE: u64 = 512;
     let rules: [&[&str]; 3] = [&["weight = 1"], &["weight = 2"], &["weight = 4"]];
-    let scene = Scene::with_samples_of(SAMPLE, 200_000, &rules);
+    let scene =
+        Scene::with(|site| site.source(&format!("sample-size = {SAMPLE}")), 200_000, &rules);
     let pullers = scene.pull(&[Habit::STEADY; 3]);
     scene.wait_for_given(&pullers, 1600 * SAMPLE);
     let deal = scene.end(pullers);
@@ -235,7 +170,7 @@ fn a_limit_holds_and_the_others_get_the_rest() {
     });
     let seconds = clock.elapsed().as_secs_f64();
     let refused = scene.feed.refused() - refused;
-    let deal = scene.end(Vec::from(pullers));
+    let deal = scene.end(pullers);
     let window = deal.window();
     let shares = deal.shares(&window);
     println!("{seconds:.1} s, {:.0} % of the limit at most, shares {shares:?}", fastest * 100.0);
@@ -256,7 +191,7 @@ fn whoever_comes_back_from_idle_has_no_claim_and_no_penalty() {
     wait::until_true("one is ahead by far", || steady.bytes() >= 100 * SAMPLE);
     let pullers = [steady, Puller::start(late, Habit::STEADY)];
     scene.wait_for_given(&pullers, 200 * SAMPLE);
-    let deal = scene.end(Vec::from(pullers));
+    let deal = scene.end(pullers);
 
     let window = deal.window();
     let drift = deal.drift(&window, (0, 1.0), (1, 1.0));

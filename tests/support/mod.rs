@@ -15,6 +15,7 @@ pub mod process;
 pub mod puller;
 pub mod raw;
 pub mod rngd;
+pub mod scene;
 pub mod site;
 pub mod trace;
 pub mod wait;

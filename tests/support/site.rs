@@ -85,26 +85,26 @@ impl Site {
         self.dir.path().join(name)
     }
 
-    /// Adds a line to `[server]`.
+    /// Sets a key of `[server]`, as in `max-clients = 2`.
     #[must_use]
     pub fn server(mut self, line: &str) -> Self {
-        self.server_lines.push(line.to_owned());
+        set(&mut self.server_lines, line);
         self.write_config();
         self
     }
 
-    /// Adds a line to `[source]`.
+    /// Sets a key of `[source]`.
     #[must_use]
     pub fn source(mut self, line: &str) -> Self {
-        self.source_lines.push(line.to_owned());
+        set(&mut self.source_lines, line);
         self.write_config();
         self
     }
 
     /// Reads `device` from the next start on.
     pub fn set_device(&mut self, device: &Path) {
-        self.source_lines.retain(|line| !line.starts_with("device"));
-        self.source_lines.push(format!("device = {:?}", device.display().to_string()));
+        let line = format!("device = {:?}", device.display().to_string());
+        set(&mut self.source_lines, &line);
         self.write_config();
     }
 
@@ -226,6 +226,12 @@ impl Site {
         let mut command = self.client_command(client, "type = \"stdout\"");
         Process::start_with(&mut command, Stdio::null(), Stdout::Blocked)
     }
+}
+
+fn set(lines: &mut Vec<String>, line: &str) {
+    let key = |line: &str| line.split('=').next().map(|key| key.trim().to_owned());
+    lines.retain(|other| key(other) != key(line));
+    lines.push(line.to_owned());
 }
 
 /// A client of a site, as `netrng enroll` made it.
