@@ -420,6 +420,11 @@ impl Server {
         self.source == SourceState::Good && self.scheduler.has_turn(now)
     }
 
+    /// Whether somebody waits for the capacity to be known.
+    pub fn is_calibrating(&self) -> bool {
+        self.capacity.bytes_per_s().is_none() && !self.line.is_empty()
+    }
+
     /// Gives bytes away until nobody wants any, the stock is empty, or sockets are due.
     /// Returns the bytes given.
     pub fn serve(&mut self, stock: &mut dyn FnMut() -> Option<Sample>, now: Moment) -> usize {

@@ -216,6 +216,8 @@ impl EventLoop {
             if !self.setup.stock.ask() {
                 return Some(Duration::ZERO);
             }
+        } else if self.server.is_calibrating() && !self.setup.stock.ask_for_more() {
+            return Some(Duration::ZERO);
         }
         let deadlines = [
             self.server.poll_timeout(),
