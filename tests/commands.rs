@@ -71,7 +71,7 @@ fn enrolling_a_name_twice_changes_nothing() {
 #[test]
 fn enrolling_side_by_side_loses_nobody() {
     let site = Site::new("/dev/urandom");
-    let names: Vec<String> = (0..16).map(|number| format!("client-{number}")).collect();
+    let names: Vec<String> = (0..48).map(|number| format!("client-{number}")).collect();
     let enroll = |name: &str| {
         wait::until("enrolled in the end", PATIENCE, || {
             let tried = finish(&mut site.enroll_command(name, &site.address));

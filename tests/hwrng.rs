@@ -88,7 +88,11 @@ fn share(count: usize) {
     );
     assert!(index >= 0.999, "Jain's index {index}: {shares:?}");
     assert!(totals.iter().all(|total| *total > 0), "somebody got nothing: {totals:?}");
-    assert!(delivered as f64 >= due as f64 * 0.999, "{delivered} of {due} bytes, not {:?}", deal.gaps(START_UP_TEST));
+    assert!(
+        delivered as f64 >= due as f64 * 0.999,
+        "{delivered} of {due} bytes, not {:?}",
+        deal.gaps(START_UP_TEST)
+    );
     // In the stock, in the reader's hand, and one begun.
     let left = read_len - deal.end();
     assert!(left <= (STOCK + 1) * SAMPLE, "{left} bytes were read for nobody");

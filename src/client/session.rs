@@ -74,7 +74,7 @@ impl fmt::Display for FetchError {
             FetchError::Local(error) => write!(f, "cannot use the connection: {error}"),
             FetchError::Refused => f.write_str(
                 "the server ended the handshake: is `public-key` its public key, and does its \
-                 clients file list ours?",
+                 clients file list ours? (Or it is too busy for newcomers.)",
             ),
             FetchError::HandshakeTimeout => write!(
                 f,

@@ -9,10 +9,12 @@ use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
 use ::log::info;
-use crossbeam_channel::select;
+use crossbeam_channel::{RecvTimeoutError, select};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// How long the sink may take to end: a child gets two seconds between TERM and KILL.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the threads may take to end. Looking a name up cannot be interrupted.
 const END_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -45,7 +47,12 @@ pub fn run(config: ClientConfig) -> Result<(), Failure> {
         recv(signal) -> _ => {
             info!("stopping");
             drop(trigger);
-            feed.ended.recv()
+            // A terminal that takes no more output (Ctrl-S) keeps the feed thread: go without it.
+            match feed.ended.recv_timeout(STOP_PATIENCE) {
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => Err(crossbeam_channel::RecvError),
+                Ok(ended) => Ok(ended),
+            }
         }
         recv(feed.ended) -> ended => {
             drop(trigger);

@@ -10,8 +10,8 @@ use super::{ClientRule, Limits};
 use crate::moment::Moment;
 use crate::sample::Sample;
 use crate::status::{SourceHealth, SourceStatus};
+use crate::stock::Stock;
 use crate::sys;
-use crossbeam_channel::Receiver;
 use log::{debug, info, warn};
 use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -35,14 +35,21 @@ const EVENTS_MAX: usize = 1024;
 const ACCEPTS_MAX: usize = 32;
 /// Bytes read from one session a turn: some 150 requests.
 const READ_LEN: usize = 4096;
+/// Reads of what a peer still had to say when it got its BYE.
+const DRAIN_READS_MAX: usize = 16;
+/// What the kernel holds of our answers for one peer, bytes: bytes there are lost if the peer
+/// does not take them, and cannot be wiped. Linux doubles it for its own needs.
+const SEND_BUFFER_LEN: usize = 32 * 1024;
 /// Rounds of serving and sending a turn, before the kernel is asked again.
 const ROUNDS_MAX: usize = 8;
 /// Out of descriptors or memory, accepting rests this long: trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is said that nobody can be accepted.
+const WARN_SPAN: Duration = Duration::from_secs(60);
 /// How long sessions may take to hear BYE when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// A peer that vanished without a word is noticed after 60 s + 3 × 10 s. The kernel asks; the
-/// daemon sleeps.
+/// A peer that vanished while nothing was due to it is noticed after 60 s + 3 × 10 s. The kernel
+/// asks; the daemon sleeps.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -54,7 +61,7 @@ pub struct Setup {
     /// Bound and listening.
     pub listeners: Vec<std::net::TcpListener>,
     /// Tested samples.
-    pub stock: Receiver<Sample>,
+    pub stock: Arc<Stock>,
     /// What the reader reports.
     pub source: Arc<SourceStatus>,
     /// A read that gives nothing for this long is a failure.
@@ -98,7 +105,8 @@ pub struct EventLoop {
     stop: UnixStream,
     reload: UnixStream,
     accept_paused_until: Option<Moment>,
-    /// Since when the stock is not full, so that the reader is expected to get somewhere.
+    accept_warned_at: Option<Moment>,
+    /// Since when the stock wants more, so that the reader is expected to get somewhere.
     expecting_since: Option<Moment>,
     seen_changes: Option<u64>,
     seen_read: (u64, Duration),
@@ -138,6 +146,7 @@ impl EventLoop {
             stop,
             reload,
             accept_paused_until: None,
+            accept_warned_at: None,
             expecting_since: None,
             seen_changes: None,
             seen_read: (0, Duration::ZERO),
@@ -185,7 +194,7 @@ impl EventLoop {
         self.close_ended();
         for _ in 0..ROUNDS_MAX {
             let stock = &self.setup.stock;
-            let given = self.server.serve(&mut || stock.try_recv().ok(), now);
+            let given = self.server.serve(&mut || stock.take(), now);
             self.flush(now);
             if given == 0 {
                 break;
@@ -202,15 +211,13 @@ impl EventLoop {
         if !self.work.is_empty() || accept_pending && self.is_accepting() {
             return Some(Duration::ZERO);
         }
-        let is_hungry = self.server.is_hungry(now) || !self.is_ready;
-        let is_calibrating = self.server.is_calibrating();
-        if is_hungry || is_calibrating {
-            self.setup.source.set_hungry();
-            // The reader may have stocked a sample before it could see that.
-            let stock = &self.setup.stock;
-            if is_hungry && !stock.is_empty() || is_calibrating && stock.is_full() {
+        if self.server.is_hungry(now) || !self.is_ready {
+            // The reader may have stocked a sample meanwhile.
+            if !self.setup.stock.ask() {
                 return Some(Duration::ZERO);
             }
+        } else if self.server.is_calibrating() && !self.setup.stock.ask_for_more() {
+            return Some(Duration::ZERO);
         }
         let deadlines = [
             self.server.poll_timeout(),
@@ -284,7 +291,10 @@ impl EventLoop {
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
-                        warn!("cannot accept connections for now: {error}");
+                        if self.accept_warned_at.is_none_or(|at| now.since(at) >= WARN_SPAN) {
+                            self.accept_warned_at = Some(now);
+                            warn!("cannot accept connections for now: {error}");
+                        }
                         self.accept_paused_until = Some(now + ACCEPT_PAUSE);
                         return;
                     }
@@ -305,6 +315,8 @@ impl EventLoop {
         let prepared = socket
             .set_nodelay(true)
             .and_then(|()| SockRef::from(&socket).set_tcp_keepalive(&keepalive))
+            .and_then(|()| SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_LEN))
+            .and_then(|()| user_timeout(&socket, self.server.write_timeout()))
             .and_then(|()| {
                 let token = Token(FIRST_SESSION + id.0);
                 let both = Interest::READABLE | Interest::WRITABLE;
@@ -408,7 +420,11 @@ impl EventLoop {
                 // our BYE.
                 let _ = connection.socket.shutdown(std::net::Shutdown::Write);
                 let mut rest = [0; READ_LEN];
-                while matches!(connection.socket.read(&mut rest), Ok(count) if count == READ_LEN) {}
+                for _ in 0..DRAIN_READS_MAX {
+                    if !matches!(connection.socket.read(&mut rest), Ok(READ_LEN)) {
+                        break;
+                    }
+                }
             }
             // Closing frees a descriptor: accepting may go on.
             self.accept_paused_until = None;
@@ -434,15 +450,25 @@ impl EventLoop {
         if bytes != bytes_before {
             self.server.handle_reading(bytes - bytes_before, span - span_before, now);
         }
-        if self.setup.stock.is_full() {
-            self.server.handle_full_stock(now);
+        if !self.setup.stock.wants_more() {
+            self.server.handle_stock_full(now);
+        }
+        if self.setup.seed.is_some() && sys::random::kernel_is_seeded() {
+            // The kernel was faster.
+            self.setup.seed = None;
         }
         if !self.is_ready && !self.setup.stock.is_empty() {
             self.is_ready = true;
-            if let Some((seed, sample)) =
-                self.setup.seed.take().zip(self.setup.stock.try_recv().ok())
-            {
-                seed(sample);
+            if let Some(seed) = self.setup.seed.take() {
+                match self.setup.stock.take() {
+                    Some(sample) => seed(sample),
+                    None => {
+                        // The source failed at this very moment: the next sample will do.
+                        self.setup.seed = Some(seed);
+                        self.is_ready = false;
+                        return;
+                    }
+                }
             }
             info!("ready: source {} passed its tests", source.description());
             (self.setup.on_ready)();
@@ -460,17 +486,13 @@ impl EventLoop {
         if self.setup.source.set_failed("stalled", &text, now) {
             warn!("source {} failed (stalled): {text}", self.setup.source.description());
         }
-        while let Ok(sample) = self.setup.stock.try_recv() {
-            drop(sample);
-        }
+        self.setup.stock.wipe();
         self.server.handle_source(SourceState::Failed, now);
         self.expecting_since = None;
     }
 
     fn stall_deadline(&mut self, now: Moment) -> Option<Moment> {
-        let is_full = self.setup.stock.is_full();
-        let failed = matches!(self.setup.source.health(), SourceHealth::Failed { .. });
-        if is_full || failed {
+        if !self.setup.stock.wants_more() || self.setup.source.has_failed() {
             self.expecting_since = None;
             return None;
         }
@@ -489,6 +511,7 @@ impl EventLoop {
     fn shut_down(&mut self, now: Moment) {
         if self.stopping_until.is_none() {
             info!("stopping");
+            sys::notify::notify("STOPPING=1");
             self.stopping_until = Some(now + DRAIN_TIMEOUT);
             self.listeners.clear();
             self.server.handle_shutdown(now);
@@ -499,6 +522,19 @@ impl EventLoop {
         let all_gone = self.connections.iter().all(Option::is_none);
         self.stopping_until.is_some_and(|until| all_gone || until <= now)
     }
+}
+
+/// Has the kernel break a connection whose peer acknowledges nothing of what was sent for this
+/// long: keepalive does not look at those (`tcp(7)`, TCP_USER_TIMEOUT; RFC 5482).
+#[cfg(target_os = "linux")]
+fn user_timeout(socket: &TcpStream, timeout: Duration) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_user_timeout(Some(timeout))
+}
+
+/// Elsewhere the kernel's own patience has to do.
+#[cfg(not(target_os = "linux"))]
+fn user_timeout(_socket: &TcpStream, _timeout: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 /// Empties a signal pipe; whether anything was in it.

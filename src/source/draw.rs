@@ -31,6 +31,11 @@ pub fn draw(settings: &Settings, count: usize) -> Result<Sample, DrawError> {
     let error = |why: String| DrawError { source: settings.path.display().to_string(), why };
     let device_error = |why: DeviceError| error(why.to_string());
     let mut device = Device::open(&settings.path, 0).map_err(device_error)?;
+    if device.is_seekable() {
+        return Err(error(
+            "it is a file, which gives the same bytes each time: keys need a device".to_owned(),
+        ));
+    }
     let min_entropy = settings.min_entropy.unwrap_or_else(|| default_min_entropy(device.quality()));
     let mut health = HealthTests::new(min_entropy);
     let mut bytes = Zeroizing::new(vec![0; STARTUP_BYTES + count]);
@@ -63,6 +68,9 @@ mod tests {
     fn the_kernels_generator_passes_and_zeros_do_not() {
         let bytes = draw(&settings(Path::new("/dev/urandom")), 64).unwrap();
         assert_eq!(bytes.len(), 64);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = draw(&settings(file.path()), 64).unwrap_err().to_string();
+        assert!(error.contains("it is a file"), "{error}");
         let error = draw(&settings(Path::new("/dev/zero")), 64).unwrap_err().to_string();
         assert!(error.starts_with("source /dev/zero: repetition count test"), "{error}");
     }

@@ -10,6 +10,7 @@ pub mod native;
 #[cfg(test)]
 mod native_tests;
 pub mod plain;
+mod primitives;
 
 use crate::keys::{Psk, PublicKey};
 use crate::sample::Sample;
@@ -31,6 +32,8 @@ pub enum Request {
     Ping(u64),
     /// Goes away.
     Bye,
+    /// Something that this version does not know: passed over, but it counts.
+    Unknown,
 }
 
 /// What a server answers.

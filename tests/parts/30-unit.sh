@@ -4,4 +4,4 @@
 # timeout: 900
 set -euo pipefail
 
-cargo test --locked
+cargo test --locked --no-fail-fast

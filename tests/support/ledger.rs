@@ -82,6 +82,19 @@ impl<B: Book> Ledger<B> {
         self.runs
     }
 
+    /// Stretches of the source, up to the last byte given, that nobody got.
+    pub fn gaps(&self) -> Vec<std::ops::Range<u64>> {
+        let mut gaps = Vec::new();
+        let mut at = 0;
+        for (start, (end, _)) in &self.given {
+            if *start > at {
+                gaps.push(at..*start);
+            }
+            at = *end;
+        }
+        gaps
+    }
+
     /// Bytes claimed so far, in whole words.
     pub fn bytes(&self) -> u64 {
         self.given.iter().map(|(start, (end, _))| end - start).sum()

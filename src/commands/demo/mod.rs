@@ -415,7 +415,7 @@ fn next_steps(is_hardware: bool) -> std::io::Result<()> {
         "  on the machine with the generator:\n\
          \x20   cp conf/server.toml /etc/netrng.toml && mkdir -p /etc/netrng\n\
          \x20   (umask 077; netrng genkey > /etc/netrng/server.key)\n\
-         \x20   netrng enroll NAME --address THIS_HOST:8989 > NAME.toml\n\
+         \x20   (umask 077; netrng enroll NAME --address THIS_HOST:8989 > NAME.toml)\n\
          \x20   netrng server\n\
          \x20 on each machine that needs bytes:\n\
          \x20   put NAME.toml there as /etc/netrng.toml (mode 0600), then\n\
