@@ -144,6 +144,30 @@ fn a_flood_from_one_address_leaves_clients_their_rate() {
     drop(scene.end(pullers));
 }
 
+/// Whether a newcomer and the order to stop arrive together is chance: many short lives.
+#[test]
+fn it_stops_in_order_while_connections_pour_in() {
+    const LIVES: usize = 40;
+    let site = support::site::Site::new("/dev/urandom");
+    for life in 0..LIVES {
+        let mut server = site.start_server();
+        let stop = Arc::new(AtomicBool::new(false));
+        let target: SocketAddr = site.address.parse().unwrap();
+        let thread = thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    drop(knock(target));
+                }
+            }
+        });
+        server.wait_for("127.0.0.2");
+        assert_eq!(server.terminate().code(), Some(0), "life {life}");
+        stop.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
+    }
+}
+
 #[test]
 fn without_descriptors_it_neither_spins_nor_dies_and_accepts_again_afterwards() {
     const MOST: u64 = 40;

@@ -242,7 +242,10 @@ impl EventLoop {
                 }
             }
             Token(index) if index < FIRST_SESSION => {
-                self.listeners[index - FIRST_LISTENER].ready = true;
+                // Stopping closes them, and the kernel may have told of both at once.
+                if let Some(listener) = self.listeners.get_mut(index - FIRST_LISTENER) {
+                    listener.ready = true;
+                }
             }
             Token(index) => {
                 let id = SessionId(index - FIRST_SESSION);

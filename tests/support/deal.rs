@@ -78,6 +78,20 @@ impl Deal {
         self.slices.iter().filter(move |slice| part.contains(&slice.start))
     }
 
+    /// The parts of the source from `start` on that nobody got, up to the last byte that
+    /// somebody got.
+    pub fn gaps(&self, start: u64) -> Vec<Range<u64>> {
+        let mut at = start;
+        let mut gaps = Vec::new();
+        for slice in &self.slices {
+            if slice.start > at {
+                gaps.push(at..slice.start);
+            }
+            at = slice.end();
+        }
+        gaps
+    }
+
     /// Where the last byte that somebody got stands.
     pub fn end(&self) -> u64 {
         self.slices.last().map_or(0, Slice::end)
