@@ -21,6 +21,8 @@ pub struct Capacity {
     bytes: u64,
     span: Duration,
     rates: VecDeque<u64>,
+    /// The median of `rates`.
+    estimate: Option<u64>,
 }
 
 impl Capacity {
@@ -39,14 +41,15 @@ impl Capacity {
         }
         self.bytes = 0;
         self.span = Duration::ZERO;
+        let mut rates: Vec<u64> = self.rates.iter().copied().collect();
+        rates.sort_unstable();
+        self.estimate = rates.get(rates.len() / 2).copied();
         true
     }
 
     /// Bytes per second; `None` until the first reading is complete.
     pub fn bytes_per_s(&self) -> Option<u64> {
-        let mut rates: Vec<u64> = self.rates.iter().copied().collect();
-        rates.sort_unstable();
-        rates.get(rates.len() / 2).copied()
+        self.estimate
     }
 
     /// Forgets all: after a failure the source may have become another one.

@@ -83,11 +83,7 @@ impl Server {
 
     /// Bytes per second promised to clients that have a place.
     pub fn promised(&self) -> u64 {
-        self.roster
-            .iter()
-            .filter(|client| client.sessions.iter().any(|&id| self.has_place(id)))
-            .map(|client| client.rule.guarantee_bytes_per_s)
-            .sum()
+        self.roster.promised_bytes_per_s()
     }
 
     fn seat(&mut self, id: SessionId, now: Moment) {
@@ -116,7 +112,7 @@ impl Server {
         let Some(client) = flow.and_then(|flow| self.roster.by_flow(flow)) else {
             return Admission::Yes;
         };
-        if client.sessions.iter().any(|&other| other != id && self.has_place(other)) {
+        if client.places > 0 {
             return Admission::Yes;
         }
         admission::admit(
@@ -125,11 +121,6 @@ impl Server {
             self.promised(),
             client.rule.guarantee_bytes_per_s,
         )
-    }
-
-    fn has_place(&self, id: SessionId) -> bool {
-        let session = self.sessions.get(id.0).and_then(Option::as_ref);
-        session.is_some_and(|session| session.state == State::Served)
     }
 
     fn refuse_promise(&mut self, id: SessionId, most_bytes_per_s: u64, now: Moment) {

@@ -19,6 +19,8 @@ pub struct Client {
     pub flow: FlowId,
     /// Its proved sessions, oldest first.
     pub sessions: VecDeque<SessionId>,
+    /// How many of them have a place.
+    pub places: usize,
     /// Bytes given to it since the server started.
     pub given_bytes: u64,
     /// Answers given, so that its sessions take turns.
@@ -53,6 +55,8 @@ pub struct Roster {
     clients: BTreeMap<FlowId, Client>,
     by_key: BTreeMap<PublicKey, FlowId>,
     next_flow: u32,
+    /// Guarantees of the clients that have a place.
+    promised_bytes_per_s: u64,
 }
 
 impl Roster {
@@ -73,7 +77,11 @@ impl Roster {
             }
         }
         let gone = gone.into_values().filter_map(|flow| self.clients.remove(&flow));
-        gone.map(|client| (client.flow, client.sessions.into_iter().collect())).collect()
+        let gone = gone.map(|client| (client.flow, client.sessions.into_iter().collect()));
+        let gone = gone.collect();
+        let seated = self.clients.values().filter(|client| client.places > 0);
+        self.promised_bytes_per_s = seated.map(|client| client.rule.guarantee_bytes_per_s).sum();
+        gone
     }
 
     fn insert(&mut self, rule: ClientRule) {
@@ -84,6 +92,7 @@ impl Roster {
             rule,
             flow,
             sessions: VecDeque::new(),
+            places: 0,
             given_bytes: 0,
             turns: 0,
             last_end: None,
@@ -122,6 +131,29 @@ impl Roster {
         let count = client.sessions.len();
         let start = client.turns % count.max(1);
         (0..count).map(|step| client.sessions[(start + step) % count]).find(|&id| can_take(id))
+    }
+
+    /// Bytes per second promised to clients that have a place.
+    pub fn promised_bytes_per_s(&self) -> u64 {
+        self.promised_bytes_per_s
+    }
+
+    /// A session of the flow got a place.
+    pub fn take_place(&mut self, flow: FlowId) {
+        let Some(client) = self.clients.get_mut(&flow) else { return };
+        client.places += 1;
+        if client.places == 1 {
+            self.promised_bytes_per_s += client.rule.guarantee_bytes_per_s;
+        }
+    }
+
+    /// A session of the flow left its place.
+    pub fn leave_place(&mut self, flow: FlowId) {
+        let Some(client) = self.clients.get_mut(&flow) else { return };
+        client.places -= 1;
+        if client.places == 0 {
+            self.promised_bytes_per_s -= client.rule.guarantee_bytes_per_s;
+        }
     }
 
     /// A session ended.

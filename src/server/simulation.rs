@@ -380,6 +380,11 @@ impl World {
             assert!(count <= client.rule.max_sessions, "{}", client.rule.name);
         }
         let promised = server.promised();
+        let seated =
+            |flow| server.iter().any(|(_, s)| s.state == State::Served && s.flow == Some(flow));
+        let seated = server.clients().filter(|client| seated(client.flow));
+        let summed: u64 = seated.map(|client| client.rule.guarantee_bytes_per_s).sum();
+        assert_eq!(promised, summed);
         if let (true, Some(capacity)) = (promised > promised_before, server.capacity_bytes_per_s())
         {
             let reloaded = self.pairs.is_empty();

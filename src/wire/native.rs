@@ -304,6 +304,7 @@ fn seal(
     output: &mut Vec<u8>,
 ) -> Result<(), CodecError> {
     let sealed_len = message.len() + TAG_LEN;
+    output.reserve(LENGTH_LEN + sealed_len);
     frame::push_len(sealed_len, output);
     let start = output.len();
     output.resize(start + sealed_len, 0);
