@@ -32,7 +32,7 @@ const SAMPLES: u32 = 20_000;
 /// log 10,000 ÷ log 10.
 const LOG_GROWTH: f64 = 4.0;
 /// What noise may add to the last decade.
-const NOISE: f64 = 1.25;
+const NOISE: f64 = 1.5;
 
 fn main() -> ExitCode {
     println!("                            ns a sample at    10   1,000  10,000 clients   growth");
