@@ -171,18 +171,6 @@ mod tests {
     }
 
     #[test]
-    fn a_stock_that_is_full_too_soon_gives_a_first_estimate_and_no_other() {
-        let mut capacity = Capacity::default();
-        assert!(!capacity.handle_full_stock(), "nothing was read");
-        capacity.handle_reading(32_768, Duration::from_millis(1));
-        assert_eq!(capacity.bytes_per_s(), None);
-        assert!(capacity.handle_full_stock());
-        assert_eq!(capacity.bytes_per_s(), Some(32_768_000));
-        capacity.handle_reading(2048, Duration::from_millis(100));
-        assert!(!capacity.handle_full_stock(), "the first stands");
-    }
-
-    #[test]
     fn promises_fit_or_not() {
         assert_eq!(admit(None, 0.9, 0, 0), Admission::Yes);
         assert_eq!(admit(None, 0.9, 0, 1), Admission::Later);
