@@ -3,6 +3,7 @@
 //! leaves it out.
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::cast_precision_loss, reason = "a few megabytes")]
+#![allow(clippy::print_stdout, reason = "the figures of a run")]
 
 mod support;
 
