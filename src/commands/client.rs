@@ -3,13 +3,14 @@
 use super::{Exit, Failure, signals};
 use crate::client::{self, Upstream};
 use crate::config::ClientConfig;
-use crate::sink::{self, SinkError};
+use crate::sink::{self, Sink, SinkError};
 use crate::sys::{self, latch::latch};
 use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
 use ::log::info;
 use crossbeam_channel::{RecvTimeoutError, select};
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,11 +25,24 @@ const END_PATIENCE: Duration = Duration::from_millis(200);
 /// A sentence and a code: the sink cannot be had, or is no more.
 pub fn run(config: ClientConfig) -> Result<(), Failure> {
     let stop_signal = signals::stop()?;
+    let reload_signal = signals::reload()?;
+    std::thread::Builder::new().name("hangup".into()).spawn(move || {
+        while signals::wait(&reload_signal) {
+            info!("SIGHUP: a client reads its configuration only when it starts; restart it");
+        }
+    })?;
+    if config.sink == Sink::Stdout && std::io::stdout().is_terminal() {
+        return Err(Failure::new(
+            Exit::Sink,
+            "standard output is a terminal, and random bytes would garble it: send it to a file or \
+             a program",
+        ));
+    }
     let (trigger, stop) = latch()?;
     let (samples, received) = crossbeam_channel::bounded(0);
     let feed = sink::start(&config.sink, received, &stop, sys::random::jitter)?;
     let names: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    info!("drawing from {}", names.join(", "));
+    info!("will draw from {}", names.join(", "));
     let fetchers = client::start(
         config.upstreams,
         config.sink.request_size(),

@@ -1,7 +1,7 @@
 //! `enroll NAME`: makes a client's key and pre-shared key from the tested source, adds the
 //! client to the clients file, and prints the client's whole configuration.
 
-use super::keys::print_line;
+use super::keys::print_secret;
 use super::{Exit, Failure};
 use crate::config::{self, Config, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
@@ -35,6 +35,15 @@ pub fn enroll(path: &Path, name: &str, address: Option<&str>) -> Result<(), Fail
         return Err(Failure::new(Exit::Usage, format_args!("{name:?} is no client name: {rule}")));
     }
     let address = address.map_or_else(|| own_address(&server), |text| Ok(text.to_owned()))?;
+    if config::parse_address(&address).is_none() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format_args!(
+                "--address: found {address:?}; want \"host\", \"host:port\", \"192.0.2.1:8989\" or \
+                 \"[2001:db8::1]:8989\""
+            ),
+        ));
+    }
     // From here on alone: two enrolments at once must not lose each other's client.
     let file = &server.clients_file;
     let cannot_add = |error: io::Error| {
@@ -68,13 +77,14 @@ pub fn enroll(path: &Path, name: &str, address: Option<&str>) -> Result<(), Fail
         &psk,
     );
     append(file, &entry).map_err(cannot_add)?;
-    print_line(text.trim_end())?;
+    print_secret(text.trim_end())?;
     let file = file.display();
     let mut err = io::stderr().lock();
     let _ = writeln!(
         err,
-        "netrng: {name} stands in {file} now; a running server takes it in on SIGHUP.\n\
-         netrng: put what was printed on {name} as /etc/netrng.toml (mode 0600), and nowhere else."
+        "netrng: {name} was added to {file}; if the server runs, send it SIGHUP.\n\
+         netrng: its configuration goes to {name} as /etc/netrng.toml (mode 0600), and nowhere else; \
+         it finds the server at {address}."
     );
     Ok(())
 }

@@ -473,7 +473,7 @@ impl EventLoop {
                     }
                 }
             }
-            info!("ready: source {} passed its tests", source.description());
+            info!("ready: source {} gives bytes", source.description());
             (self.setup.on_ready)();
         }
         self.watch(now);

@@ -97,12 +97,12 @@ impl Reader {
         loop {
             self.good_bytes = 0;
             let Err(stop) = self.read_on();
-            match stop {
-                Stop::Failed { kind, text } => self.fail(kind, &text),
-                Stop::WrittenOff => self.stock.wipe(),
-            }
             if self.good_bytes >= REOPEN_RESET_BYTES {
                 pause = REOPEN_MIN;
+            }
+            match stop {
+                Stop::Failed { kind, text } => self.fail(kind, &text, pause),
+                Stop::WrittenOff => self.stock.wipe(),
             }
             // A wait on a channel: no core is kept busy.
             let _ = crossbeam_channel::after(pause).recv();
@@ -110,13 +110,13 @@ impl Reader {
         }
     }
 
-    fn fail(&mut self, kind: &'static str, text: &str) {
+    fn fail(&mut self, kind: &'static str, text: &str, pause: Duration) {
         self.stock.wipe();
         let source = self.settings.path.display();
         self.status.set_failed(kind, text, sys::now());
         // Once an outage and kind: a source that stays away is tried again for days.
         if self.kinds_told.insert(kind) {
-            warn!("source {source} failed ({kind}): {text}");
+            warn!("source {source} failed ({kind}): {text}; next attempt in {} s", pause.as_secs());
         }
         (self.wake)();
     }
@@ -134,6 +134,9 @@ impl Reader {
         }
         let min_entropy =
             self.settings.min_entropy.unwrap_or_else(|| default_min_entropy(device.quality()));
+        if min_entropy == 0.0 {
+            warn!("min-entropy = 0: the health tests are switched off, whatever the source gives");
+        }
         let mut run = Run {
             health: HealthTests::new(min_entropy),
             alarms: min_entropy > 0.0,
