@@ -337,6 +337,8 @@ impl Server {
         for id in self.ids() {
             self.apply_rule(id, now);
         }
+        // Whoever waits for a promise may need none any more.
+        self.places_changed = true;
         self.promote(now);
     }
 
