@@ -8,7 +8,7 @@
 //!     cargo bench --bench end_to_end [-- OPTIONS]
 //!
 //!     --quick             one short round
-//!     --window SAMPLES    what each client keeps outstanding, instead of 16
+//!     --window SAMPLES    what each client keeps outstanding, instead of 8
 //!     --source FILE       only this source
 //!     --clients COUNT     only this many clients
 //!     --binary FILE       another netrng than this one, to compare builds
@@ -17,7 +17,7 @@
 mod rig;
 
 use rig::load::{Plan, SAMPLE, Then};
-use rig::{Load, Measured, Options, Server};
+use rig::{Load, Measured, Options, Server, Site};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -28,9 +28,12 @@ const RATIO_MAX: f64 = 1.5;
 /// Jain's index at 1,000 clients, at least.
 const JAIN_MIN: f64 = 0.999;
 /// Samples that each client keeps outstanding, unless `--window` says otherwise.
-const WINDOW: u32 = 16;
-/// A cell goes on, up to four times its span, until it has moved this much.
+const WINDOW: u32 = 8;
+/// A cell goes on, up to four times its span, until it has moved this much ...
 const BYTES_MIN: u64 = 100_000_000;
+/// ... and so many samples a client: where in its window each client stands when the clock
+/// starts and stops is chance, and must not look like unfairness.
+const SAMPLES_MIN: u64 = 300;
 
 fn main() -> ExitCode {
     if rig::run_part() {
@@ -54,8 +57,9 @@ fn main() -> ExitCode {
         for &clients in &counts {
             let (mut ours, mut floor) = (Cell::default(), Cell::default());
             for _ in 0..rounds {
-                let server = Server::netrng(&options.binary, source, clients);
-                ours.take(&server, clients, window, span);
+                let site =
+                    Site { source: source.to_owned(), clients, limited: 0, limit_bytes_per_s: 0 };
+                ours.take(&Server::netrng(&options.binary, &site), clients, window, span);
                 floor.take(&Server::floor(source), clients, window, span);
             }
             let ratio = ours.cpu_s_per_gb / floor.cpu_s_per_gb;
@@ -87,14 +91,16 @@ impl Default for Cell {
 impl Cell {
     fn take(&mut self, server: &Server, clients: u32, window: u32, span: Duration) {
         let warm_up = Duration::from_millis(300);
+        let bytes_min = BYTES_MIN.max(u64::from(clients) * SAMPLES_MIN * u64::from(SAMPLE));
         let mut load = Load::arm(&Plan {
             address: server.address,
             server_key: server.key,
             first: 0,
             count: clients,
+            keys: clients,
             window: window * SAMPLE,
             connecting_max: 64,
-            then: Then::Measure { warm_up, span, bytes_min: BYTES_MIN },
+            then: Then::Measure { warm_up, span, bytes_min },
         });
         load.go();
         load.begin();

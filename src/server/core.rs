@@ -25,7 +25,7 @@ pub const OUTSTANDING_MAX: u32 = 64 * 1024;
 pub const OUTPUT_MAX: usize = 16 * 1024;
 /// Bytes given away before sockets are looked at again, so that a fast source does not keep
 /// the loop from them.
-const SERVE_BYTES_MAX: usize = 128 * 1024;
+const SERVE_BYTES_MAX: usize = 256 * 1024;
 /// Messages that each sample given earns: a request, a ping, and to spare.
 const MESSAGES_PER_SAMPLE: u32 = 4;
 /// When a client refused for want of capacity may try again. Capacity changes when another
@@ -415,6 +415,12 @@ impl Server {
         self.sessions.get(id.0).and_then(Option::as_ref).is_some_and(|session| {
             session.output.len() < OUTPUT_MAX && !matches!(session.state, State::Closing { .. })
         })
+    }
+
+    /// Whether a session has not proved a key yet.
+    pub fn is_handshaking(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id.0).and_then(Option::as_ref);
+        session.is_some_and(|session| !session.is_proved())
     }
 
     /// Whether somebody could be given bytes now, if there were any.

@@ -430,7 +430,12 @@ impl World {
             let count = per_client.get(&Some(client.flow)).copied().unwrap_or(0);
             assert!(count <= client.rule.max_sessions, "{}", client.rule.name);
         }
+        let seated =
+            |flow| server.iter().any(|(_, s)| s.state == State::Served && s.flow == Some(flow));
+        let seated = server.clients().filter(|client| seated(client.flow));
+        let summed: u64 = seated.map(|client| client.rule.guarantee_bytes_per_s).sum();
         let promised = server.promised();
+        assert_eq!(promised, summed, "what is promised is summed up wrongly");
         if promised > promised_before && !self.reloaded {
             let capacity = self.most_capacity.unwrap_or(0);
             let most = super::admission::promisable(capacity, self.limits.headroom);
