@@ -509,7 +509,8 @@ fn rules(dice: &mut Dice) -> Vec<ClientRule> {
             key: key(number),
             psk: None,
             weight: if number < 6 { 1 } else { 1 + dice.below(5) as u32 },
-            guarantee_bytes_per_s: if number % 4 == 3 { dice.below(4000) } else { 0 },
+            // Never 0: a promise taken back leaves its client ahead of its equals for a while.
+            guarantee_bytes_per_s: if number % 4 == 3 { 1 + dice.below(4000) } else { 0 },
             limit_bytes_per_s: (number % 4 == 2).then(|| 100 + dice.below(5000)),
             max_sessions: 1 + u32::from(number % 3 == 0),
             allowed: Vec::new(),

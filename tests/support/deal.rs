@@ -47,6 +47,12 @@ impl Deal {
                 slices.push(Slice { start, len: answer.len() as u64, owner });
             }
         }
+        let all: usize = hands.iter().map(Vec::len).sum();
+        let small = all - slices.len();
+        assert!(
+            small <= all / 20 + 8,
+            "{small} of {all} answers are of less than {FOUND_LEN} bytes"
+        );
         slices.sort_unstable();
         for pair in slices.windows(2) {
             assert!(pair[0].end() <= pair[1].start, "given twice: {pair:?}");
