@@ -8,16 +8,12 @@
 //! ```text
 //! pump.rs       samples into a pipe, one at a time
 //! supervise.rs  a child that reads the pipe: started, restarted, ended
-//! child.rs      one child process: its stdin, its words, its end
-//! lines.rs      its words as log lines
 //! rngd.rs       which rngd, and which arguments it takes
 //! fifo.rs, stdout.rs, kernel.rs   the other sinks
 //! ```
 
-mod child;
 mod fifo;
 mod kernel;
-mod lines;
 mod pump;
 mod rngd;
 mod status;
