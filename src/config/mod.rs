@@ -5,7 +5,7 @@
 //! small settings types that the other modules define, and starts nothing.
 //!
 //! - `file` reads and guards files, `table` reads single values, `units` their numbers.
-//! - `server`, `clients` and `client` know the keys; `text` writes them out again.
+//! - `server`, `clients`, `client` and `upstream` know the keys; `text` writes them out again.
 
 mod client;
 mod clients;
@@ -15,6 +15,7 @@ mod server;
 mod table;
 mod text;
 pub mod units;
+mod upstream;
 
 pub use client::ClientConfig;
 pub use clients::{
@@ -48,7 +49,7 @@ const CLIENT_TABLES: &Tables = &[
     ("", &["mode"]),
     ("client", client::OWN_KEYS),
     ("sink", client::SINK_KEYS),
-    ("[upstream]", client::UPSTREAM_KEYS),
+    ("[upstream]", upstream::UPSTREAM_KEYS),
 ];
 
 const GIVE_PRIVATE_KEY: &str = "give private-key or private-key-file; `netrng genkey` makes a key";

@@ -10,6 +10,7 @@ pub mod harden;
 pub mod latch;
 pub mod notify;
 pub mod pipe;
+pub mod pool;
 pub mod process;
 pub mod random;
 
