@@ -12,11 +12,12 @@
 //! | module | owns |
 //! |---|---|
 //! | [`sample`], [`moment`], [`keys`] | the values that travel: move-only bytes, monotonic time, keys |
-//! | [`source`] | the reader thread: device, health tests, FIPS counters, recovery, the stock |
+//! | [`source`] | the reader thread: device, health tests, FIPS counters, recovery |
 //! | [`server`] | who is served: the pure core (schedule, admission, places, sessions) and the event loop around it |
 //! | [`wire`] | protocols as state machines: frames, Noise, the plain form |
 //! | [`client`] | one fetch thread an upstream: asking, backoff |
 //! | [`sink`] | the feed thread and what it writes to, rngd's supervision |
+//! | [`stock`] | tested samples between the reader and the event loop, and who waits for whom |
 //! | [`status`] | what threads tell each other and the admin about the source |
 //! | [`retry`] | backoff and "say it once", for whoever tries again |
 //! | [`child`] | child processes and their pipes: rngd on one side, ssh and commands on the other |
@@ -24,7 +25,7 @@
 //! | [`config`], [`cli`] | files and command lines into checked values |
 //! | [`commands`] | wires all of it together, owns exit codes |
 //!
-//! **Imports run one way.** `sample`, `moment`, `keys`, `status` ← `wire`, `source::health`,
+//! **Imports run one way.** `sample`, `moment`, `keys`, `status`, `stock` ← `wire`, `source::health`,
 //! `server::{schedule, admission, gate}` ← `server::core` ← the shells (`source::reader`,
 //! `server::event_loop`, `client`, `sink`, all on `child` and `sys`) ← `config`, `cli` ← `commands`. Pure modules
 //! name no socket, file, thread, process, clock or configuration; shells do not know each
@@ -62,5 +63,6 @@ pub mod server;
 pub mod sink;
 pub mod source;
 pub mod status;
+pub mod stock;
 pub mod sys;
 pub mod wire;

@@ -4,7 +4,7 @@
 
 use crate::moment::Moment;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,9 +52,6 @@ pub struct SourceStatus {
     progress_at_nanos: AtomicU64,
     /// Grows with every change of `health`.
     changes: AtomicU64,
-    /// Set by the event loop when it would take a sample and there is none; the reader wakes
-    /// it then, and only then.
-    hungry: AtomicBool,
     slow: Mutex<Slow>,
 }
 
@@ -110,6 +107,11 @@ impl SourceStatus {
         self.slow().health.clone()
     }
 
+    /// Whether it is out of order.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.slow().health, SourceHealth::Failed { .. })
+    }
+
     /// A number that differs whenever [`SourceStatus::health`] may have changed.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
@@ -144,17 +146,6 @@ impl SourceStatus {
     pub fn fips(&self) -> FipsCounts {
         self.slow().fips
     }
-
-    /// Asks to be woken by the next sample.
-    pub fn set_hungry(&self) {
-        self.hungry.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether somebody asked; asks no more.
-    pub fn take_hungry(&self) -> bool {
-        // A plain load first: the usual answer is no, and costs no locked instruction.
-        self.hungry.load(Ordering::SeqCst) && self.hungry.swap(false, Ordering::SeqCst)
-    }
 }
 
 #[cfg(test)]
@@ -171,13 +162,5 @@ mod tests {
         assert_eq!(status.health(), SourceHealth::Good);
         assert_eq!(status.failures()["eof"], 2);
         assert_ne!(status.changes(), before);
-    }
-
-    #[test]
-    fn hunger_is_told_once() {
-        let status = SourceStatus::default();
-        status.set_hungry();
-        assert!(status.take_hungry());
-        assert!(!status.take_hungry());
     }
 }

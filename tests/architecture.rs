@@ -93,6 +93,10 @@ const SHELLS: &[(&str, &[&str])] = &[
         &["crate::source", "crate::server", "crate::client", "crate::config", "crate::commands"],
     ),
     (
+        "stock.rs",
+        &["crate::source", "crate::server", "crate::client", "crate::config", "crate::commands"],
+    ),
+    (
         "sys/",
         &["crate::source", "crate::server", "crate::client", "crate::config", "crate::commands"],
     ),

@@ -282,6 +282,15 @@ mod tests {
             .is_ok_and(|stat| !stat.contains(") Z "))
     }
 
+    /// Whether a process that was killed is gone after a while: the kernel takes its time.
+    fn vanishes(pid: &str) -> bool {
+        let never = crossbeam_channel::never::<()>();
+        (0..500).any(|_| {
+            let _ = never.recv_timeout(Duration::from_millis(10));
+            !is_running(pid)
+        })
+    }
+
     #[test]
     fn bytes_reach_sh_and_its_words_and_its_end_reach_us() {
         let (child, mut stdin, lines) =
@@ -347,9 +356,9 @@ mod tests {
         let start = now();
         let exit = child.end().unwrap();
         let took = now() - start;
-        assert!(took >= TERMINATE_PATIENCE && took < TERMINATE_PATIENCE * 2, "{took:?}");
+        assert!(took >= TERMINATE_PATIENCE, "killed before its time: {took:?}");
         assert_eq!(exit.status.and_then(|status| status.signal()), Some(libc::SIGKILL));
-        assert!(!is_running(&grandchild));
+        assert!(vanishes(&grandchild), "{grandchild} runs on");
     }
 
     #[test]
@@ -357,13 +366,7 @@ mod tests {
         let (child, lines) = shell("sleep 1000 & echo $!");
         let grandchild = lines.recv_timeout(Duration::from_secs(5)).unwrap();
         assert!(child.wait(Duration::from_secs(5)).is_some());
-        for _ in 0..500 {
-            if !is_running(&grandchild) {
-                return;
-            }
-            let _ = child.wait(Duration::from_millis(10));
-        }
-        panic!("{grandchild} runs on");
+        assert!(vanishes(&grandchild), "{grandchild} runs on");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{Exit, Failure};
 use crate::config::{self, Config, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
 use crate::source::draw::draw;
+use crate::sys::lock::lock_folder;
 use crate::wire::native::public_key;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -33,16 +34,24 @@ pub fn enroll(path: &Path, name: &str, address: Option<&str>) -> Result<(), Fail
         let rule = config::CLIENT_NAME_RULE;
         return Err(Failure::new(Exit::Usage, format_args!("{name:?} is no client name: {rule}")));
     }
-    if server.clients.rules.iter().any(|client| client.name == name) {
+    let address = address.map_or_else(|| own_address(&server), |text| Ok(text.to_owned()))?;
+    // From here on alone: two enrolments at once must not lose each other's client.
+    let file = &server.clients_file;
+    let cannot_add = |error: io::Error| {
+        let text = format_args!("{}: cannot add the client: {error}", file.display());
+        Failure::new(Exit::Config, text)
+    };
+    let _lock = lock_folder(folder_of(file)).map_err(cannot_add)?;
+    let clients = config::load_clients(file, &server.defaults)?;
+    if clients.rules.iter().any(|client| client.name == name) {
         return Err(Failure::new(
             Exit::Usage,
             format_args!(
                 "{name:?} is enrolled already: choose another name, or remove its [[client]] from {}",
-                server.clients_file.display()
+                file.display()
             ),
         ));
     }
-    let address = address.map_or_else(|| own_address(&server), |text| Ok(text.to_owned()))?;
     let drawn = draw(&server.source, 64)?;
     let half = |range: std::ops::Range<usize>| {
         let mut bytes = Zeroizing::new([0; 32]);
@@ -58,12 +67,9 @@ pub fn enroll(path: &Path, name: &str, address: Option<&str>) -> Result<(), Fail
         &private_key,
         &psk,
     );
-    append(&server.clients_file, &entry).map_err(|error| {
-        let file = server.clients_file.display();
-        Failure::new(Exit::Config, format_args!("{file}: cannot add the client: {error}"))
-    })?;
+    append(file, &entry).map_err(cannot_add)?;
     print_line(text.trim_end())?;
-    let file = server.clients_file.display();
+    let file = file.display();
     let mut err = io::stderr().lock();
     let _ = writeln!(
         err,
@@ -94,30 +100,21 @@ fn own_address(server: &ServerConfig) -> Result<String, Failure> {
 /// Appends to the clients file in one step: whoever reads it sees all of the entry or none of
 /// it, whatever happens in between. Owner and mode stay; a new file is for its owner alone.
 fn append(path: &Path, entry: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut temporary_name = std::ffi::OsString::from(".");
     temporary_name.push(name);
     temporary_name.push(".new");
-    let temporary = folder.join(temporary_name);
+    let temporary = folder_of(path).join(temporary_name);
     let (old, metadata) = match fs::read(path) {
         Ok(old) => (Zeroizing::new(old), Some(fs::metadata(path)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (Zeroizing::default(), None),
         Err(error) => return Err(error),
     };
     let mode = metadata.as_ref().map_or(0o600, |metadata| metadata.mode() & 0o777);
-    // `create_new` is also the lock: two enrolments at once would lose one of the two.
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).map_err(
-            |error| match error.kind() {
-                io::ErrorKind::AlreadyExists => io::Error::other(format!(
-                    "another enrolment is under way; if not, remove {}",
-                    temporary.display()
-                )),
-                _ => error,
-            },
-        )?;
-    let write = || -> io::Result<()> {
+    // What an enrolment that was killed left behind.
+    let _ = fs::remove_file(&temporary);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    let mut write = || -> io::Result<()> {
         if let Some(metadata) = &metadata {
             fchown(&file, Some(metadata.uid()), Some(metadata.gid()))?;
         }
@@ -126,10 +123,13 @@ fn append(path: &Path, entry: &str) -> io::Result<()> {
         file.sync_all()?;
         fs::rename(&temporary, path)
     };
-    let mut write = write;
     write().inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
     })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -151,11 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn a_second_enrolment_at_the_same_time_is_refused() {
+    fn what_a_killed_enrolment_left_behind_is_no_obstacle() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clients.toml");
-        fs::write(folder.path().join(".clients.toml.new"), "").unwrap();
-        let error = append(&path, "x").unwrap_err().to_string();
-        assert!(error.contains("another enrolment is under way"), "{error}");
+        fs::write(folder.path().join(".clients.toml.new"), "half an en").unwrap();
+        append(&path, "x").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "x");
     }
 }

@@ -10,8 +10,8 @@ use super::{ClientRule, Limits};
 use crate::moment::Moment;
 use crate::sample::Sample;
 use crate::status::{SourceHealth, SourceStatus};
+use crate::stock::Stock;
 use crate::sys;
-use crossbeam_channel::Receiver;
 use log::{debug, info, warn};
 use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -54,7 +54,7 @@ pub struct Setup {
     /// Bound and listening.
     pub listeners: Vec<std::net::TcpListener>,
     /// Tested samples.
-    pub stock: Receiver<Sample>,
+    pub stock: Arc<Stock>,
     /// What the reader reports.
     pub source: Arc<SourceStatus>,
     /// A read that gives nothing for this long is a failure.
@@ -98,7 +98,7 @@ pub struct EventLoop {
     stop: UnixStream,
     reload: UnixStream,
     accept_paused_until: Option<Moment>,
-    /// Since when the stock is not full, so that the reader is expected to get somewhere.
+    /// Since when the stock wants more, so that the reader is expected to get somewhere.
     expecting_since: Option<Moment>,
     seen_changes: Option<u64>,
     seen_read: (u64, Duration),
@@ -185,7 +185,7 @@ impl EventLoop {
         self.close_ended();
         for _ in 0..ROUNDS_MAX {
             let stock = &self.setup.stock;
-            let given = self.server.serve(&mut || stock.try_recv().ok(), now);
+            let given = self.server.serve(&mut || stock.take(), now);
             self.flush(now);
             if given == 0 {
                 break;
@@ -203,9 +203,8 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         if self.server.is_hungry(now) || !self.is_ready {
-            self.setup.source.set_hungry();
-            // The reader may have stocked a sample before it could see that.
-            if !self.setup.stock.is_empty() {
+            // The reader may have stocked a sample meanwhile.
+            if !self.setup.stock.ask() {
                 return Some(Duration::ZERO);
             }
         }
@@ -433,10 +432,16 @@ impl EventLoop {
         }
         if !self.is_ready && !self.setup.stock.is_empty() {
             self.is_ready = true;
-            if let Some((seed, sample)) =
-                self.setup.seed.take().zip(self.setup.stock.try_recv().ok())
-            {
-                seed(sample);
+            if let Some(seed) = self.setup.seed.take() {
+                match self.setup.stock.take() {
+                    Some(sample) => seed(sample),
+                    None => {
+                        // The source failed at this very moment: the next sample will do.
+                        self.setup.seed = Some(seed);
+                        self.is_ready = false;
+                        return;
+                    }
+                }
             }
             info!("ready: source {} passed its tests", source.description());
             (self.setup.on_ready)();
@@ -454,17 +459,13 @@ impl EventLoop {
         if self.setup.source.set_failed("stalled", &text, now) {
             warn!("source {} failed (stalled): {text}", self.setup.source.description());
         }
-        while let Ok(sample) = self.setup.stock.try_recv() {
-            drop(sample);
-        }
+        self.setup.stock.wipe();
         self.server.handle_source(SourceState::Failed, now);
         self.expecting_since = None;
     }
 
     fn stall_deadline(&mut self, now: Moment) -> Option<Moment> {
-        let is_full = self.setup.stock.is_full();
-        let failed = matches!(self.setup.source.health(), SourceHealth::Failed { .. });
-        if is_full || failed {
+        if !self.setup.stock.wants_more() || self.setup.source.has_failed() {
             self.expecting_since = None;
             return None;
         }

@@ -7,8 +7,11 @@ use super::schedule::{FlowId, FlowRule};
 use super::session::{EndReason, SessionId};
 use super::{AddressRange, ClientRule};
 use crate::keys::PublicKey;
+use crate::moment::Moment;
+use log::Level;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// One client of the clients file.
 #[derive(Debug)]
@@ -27,7 +30,17 @@ pub struct Client {
     pub last_end: Option<EndReason>,
     /// Whether its refusal for want of capacity was logged already.
     pub refusal_logged: bool,
+    /// Whether it was said that two machines seem to share its key.
+    pub shared_key_logged: bool,
+    /// Lines that the log may still hold of it, and since when they fill up again.
+    log_lines: u32,
+    log_lines_at: Moment,
 }
+
+/// Lines of one client that the log takes at once ...
+const LOG_LINES_MAX: u32 = 20;
+/// ... and how long one more takes to earn. What is beyond that is told only to `-v`.
+const LOG_LINE_SPAN: Duration = Duration::from_secs(30);
 
 impl Client {
     /// What the scheduler needs to know of the rule.
@@ -36,6 +49,23 @@ impl Client {
             weight: self.rule.weight.max(1),
             guarantee_bytes_per_s: self.rule.guarantee_bytes_per_s,
             limit_bytes_per_s: self.rule.limit_bytes_per_s,
+        }
+    }
+
+    /// At which level the log is to hear of its coming or going.
+    pub fn log_level(&mut self, now: Moment) -> Level {
+        let earned = now.since(self.log_lines_at).as_secs() / LOG_LINE_SPAN.as_secs();
+        if earned > 0 {
+            let earned = u32::try_from(earned).unwrap_or(LOG_LINES_MAX);
+            self.log_lines = self.log_lines.saturating_add(earned).min(LOG_LINES_MAX);
+            self.log_lines_at = now;
+        }
+        match self.log_lines.checked_sub(1) {
+            Some(left) => {
+                self.log_lines = left;
+                Level::Info
+            }
+            None => Level::Debug,
         }
     }
 
@@ -53,12 +83,14 @@ pub struct Roster {
     clients: BTreeMap<FlowId, Client>,
     by_key: BTreeMap<PublicKey, FlowId>,
     next_flow: u32,
+    has_guarantees: bool,
 }
 
 impl Roster {
     /// Takes a new clients file. A client whose key stays keeps its flow and its sessions;
     /// those whose key is gone are returned with their sessions.
     pub fn replace(&mut self, rules: Vec<ClientRule>) -> Vec<(FlowId, Vec<SessionId>)> {
+        self.has_guarantees = rules.iter().any(|rule| rule.guarantee_bytes_per_s > 0);
         let mut gone = std::mem::take(&mut self.by_key);
         for rule in rules {
             let key = rule.key;
@@ -88,8 +120,16 @@ impl Roster {
             turns: 0,
             last_end: None,
             refusal_logged: false,
+            shared_key_logged: false,
+            log_lines: LOG_LINES_MAX,
+            log_lines_at: Moment::ZERO,
         };
         self.clients.insert(flow, client);
+    }
+
+    /// Whether any client is guaranteed anything.
+    pub fn has_guarantees(&self) -> bool {
+        self.has_guarantees
     }
 
     /// All clients, in the order they came into the file.

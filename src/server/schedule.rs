@@ -222,6 +222,13 @@ impl Scheduler {
         }
     }
 
+    /// How many bytes one flow of weight 1 is ahead of another in what it was charged.
+    #[cfg(test)]
+    pub fn lead_bytes(&self, flow: FlowId, other: FlowId) -> i128 {
+        let tag = |id| i128::try_from(self.flows[&id].tag).unwrap_or(i128::MAX);
+        (tag(flow) - tag(other)) / (1 << 40)
+    }
+
     /// When a limited flow may go on, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Moment> {
         self.paused.first().map(|&(at, _)| at)

@@ -22,6 +22,9 @@ use block::{Block, Statistics};
 /// Bytes of one block: 20,000 bits, FIPS 140-2 §4.9.1.
 pub const BLOCK_BYTES: usize = 2500;
 
+/// The run that may not occur, bits, FIPS 140-2 §4.9.1.
+const LONG_RUN: usize = 26;
+
 /// Blocks that the alarm looks back on.
 pub const RATE_WINDOW: u32 = u64::BITS;
 
@@ -145,8 +148,6 @@ impl Verdict {
         /// Allowed numbers of runs of length 1 to 5, and of 6 or more, table 3.
         const RUNS: [std::ops::RangeInclusive<u32>; 6] =
             [2315..=2685, 1114..=1386, 527..=723, 240..=384, 103..=209, 103..=209];
-        /// The runs that may not occur, bits.
-        const LONG_RUN: usize = 26;
         // 2.16 < 16 / 5000 * squares - 5000 < 46.17, times 5000 to stay with integers.
         let poker = 16 * i64::from(block.nibble_squares) - 5000 * 5000;
         let runs_pass = |runs: &[u32; 6]| runs.iter().zip(&RUNS).all(|(n, ok)| ok.contains(n));

@@ -9,10 +9,11 @@ use super::fips::FipsCounters;
 use super::health::{HealthTests, STARTUP_BYTES, default_min_entropy};
 use crate::moment::Moment;
 use crate::sample::Sample;
-use crate::status::{FipsCounts, SourceHealth, SourceStatus};
+use crate::status::{FipsCounts, SourceStatus};
+use crate::stock::Stock;
 use crate::sys;
-use crossbeam_channel::{Receiver, Sender};
 use log::{info, warn};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -40,9 +41,7 @@ pub type Wake = Box<dyn Fn() + Send>;
 /// The reader's side of the stock, and what it needs to report.
 pub struct Reader {
     settings: Settings,
-    stock: Sender<Sample>,
-    /// The other end, to wipe the stock when the source fails.
-    drain: Receiver<Sample>,
+    stock: Arc<Stock>,
     status: Arc<SourceStatus>,
     wake: Wake,
     /// Position in a regular file: its bytes are read once.
@@ -61,8 +60,6 @@ enum Stop {
     /// The event loop declared the source stalled while a read hung; what came after that is
     /// not trusted before the source passes its start-up test again.
     WrittenOff,
-    /// Whoever serves is gone: the process ends.
-    Closed,
 }
 
 impl From<DeviceError> for Stop {
@@ -72,20 +69,13 @@ impl From<DeviceError> for Stop {
 }
 
 impl Reader {
-    /// Makes the stock and its reader. The stock holds `settings.stock` samples, the one in
-    /// the reader's hand included.
-    pub fn new(
-        settings: Settings,
-        status: Arc<SourceStatus>,
-        wake: Wake,
-    ) -> (Self, Receiver<Sample>) {
-        let (stock, drain) = crossbeam_channel::bounded(settings.stock.saturating_sub(1).max(1));
-        let receiver = drain.clone();
+    /// Makes the stock and its reader.
+    pub fn new(settings: Settings, status: Arc<SourceStatus>, wake: Wake) -> (Self, Arc<Stock>) {
+        let stock = Arc::new(Stock::new(settings.stock));
         status.set_description(settings.path.display().to_string());
         let reader = Reader {
             settings,
-            stock,
-            drain,
+            stock: Arc::clone(&stock),
             status,
             wake,
             offset: 0,
@@ -93,7 +83,7 @@ impl Reader {
             fips_told: FipsCounts::default(),
             good_bytes: 0,
         };
-        (reader, receiver)
+        (reader, stock)
     }
 
     /// Reads until the process ends. A thread that hangs in `read` cannot be joined; nobody
@@ -102,11 +92,10 @@ impl Reader {
         let mut pause = REOPEN_MIN;
         loop {
             self.good_bytes = 0;
-            let Err(stop) = self.read_on() else { return };
+            let Err(stop) = self.read_on();
             match stop {
                 Stop::Failed { kind, text } => self.fail(kind, &text),
-                Stop::WrittenOff => self.wipe_stock(),
-                Stop::Closed => return,
+                Stop::WrittenOff => self.stock.wipe(),
             }
             if self.good_bytes >= REOPEN_RESET_BYTES {
                 pause = REOPEN_MIN;
@@ -119,7 +108,7 @@ impl Reader {
     }
 
     fn fail(&mut self, kind: &'static str, text: &str) {
-        self.wipe_stock();
+        self.stock.wipe();
         let source = self.settings.path.display();
         if self.status.set_failed(kind, text, sys::now()) {
             warn!("source {source} failed ({kind}): {text}");
@@ -127,14 +116,8 @@ impl Reader {
         (self.wake)();
     }
 
-    fn wipe_stock(&self) {
-        while let Ok(sample) = self.drain.try_recv() {
-            drop(sample);
-        }
-    }
-
     /// Opens, tests, reads until something is wrong.
-    fn read_on(&mut self) -> Result<(), Stop> {
+    fn read_on(&mut self) -> Result<Infallible, Stop> {
         self.status.record_progress(sys::now());
         let device = Device::open(&self.settings.path, self.offset)?;
         self.status.set_description(device.description());
@@ -160,21 +143,17 @@ impl Reader {
         self.status.set_good();
         (self.wake)();
         loop {
+            self.stock.wait_for_room();
             let sample = self.fill(&mut run)?;
-            if self.is_written_off() {
+            // The event loop declared the source stalled while we hung in `read`.
+            if self.status.has_failed() {
                 return Err(Stop::WrittenOff);
             }
             self.good_bytes += sample.len() as u64;
-            self.stock.send(sample).map_err(|_| Stop::Closed)?;
-            if self.status.take_hungry() {
+            if self.stock.put(sample) {
                 (self.wake)();
             }
         }
-    }
-
-    /// Whether the event loop declared the source stalled while we hung in `read`.
-    fn is_written_off(&self) -> bool {
-        matches!(self.status.health(), SourceHealth::Failed { .. })
     }
 
     /// The next sample: whole, or as much as a slow source gave in [`SAMPLE_SPAN`].

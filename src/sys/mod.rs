@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod harden;
 pub mod latch;
+pub mod lock;
 pub mod notify;
 pub mod pipe;
 pub mod pool;

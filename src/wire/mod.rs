@@ -10,6 +10,7 @@ pub mod native;
 #[cfg(test)]
 mod native_tests;
 pub mod plain;
+mod primitives;
 
 use crate::keys::{Psk, PublicKey};
 use crate::sample::Sample;

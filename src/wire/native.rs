@@ -8,21 +8,20 @@
 
 use super::frame::{self, LENGTH_LEN};
 use super::hedge::Hedge;
+use super::primitives::{Resolver, TAG_LEN};
 use super::{Answer, ClientCodec, CodecError, Reply, Request, ServerCodec, Welcome};
 use crate::keys::{PrivateKey, Psk, PublicKey};
-use snow::params::{CipherChoice, DHChoice, HashChoice, NoiseParams};
+use snow::params::{DHChoice, NoiseParams};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
-use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState, TransportState};
-use std::sync::{Arc, Mutex, PoisonError};
-use zeroize::{Zeroize, Zeroizing};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+use zeroize::zeroize_bytes;
 
 /// The Noise protocol by its full name (Noise §8).
 pub const NOISE_NAME: &str = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 /// Mixed into the handshake by both sides: another version cannot be talked into this one.
 pub const PROLOGUE: &[u8] = b"netrng/1";
-/// Bytes of a Poly1305 tag (RFC 8439 §2.5).
-const TAG_LEN: usize = 16;
 /// First message: ephemeral key, encrypted static key, tag of the empty payload.
 const HELLO_LEN: usize = 32 + 32 + TAG_LEN + TAG_LEN;
 /// Payload of the second message: sample size and guarantee, u32 big-endian each.
@@ -169,11 +168,11 @@ impl ServerCodec for Responder {
             | ResponderState::Open(transport) => transport,
             _ => return Err(CodecError::OutOfOrder),
         };
-        let mut message = Zeroizing::new(Vec::new());
+        let mut message = Plaintext::default();
         if let Reply::Sample(sample) = &reply {
-            message.reserve_exact(1 + sample.len());
+            message.0.reserve_exact(1 + sample.len());
         }
-        frame::push_reply(&reply, &mut message);
+        frame::push_reply(&reply, &mut message.0);
         seal(transport, &message, output)?;
         if matches!(reply, Reply::Sample(_)) {
             transport.rekey_outgoing();
@@ -280,6 +279,24 @@ impl ClientCodec for Initiator {
     }
 }
 
+/// A message outside its cipher; wiped on drop.
+#[derive(Default)]
+struct Plaintext(Vec<u8>);
+
+impl Deref for Plaintext {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Plaintext {
+    fn drop(&mut self) {
+        // In one go; `Zeroizing` goes byte by byte, a tenth of the cost of a sample.
+        zeroize_bytes(&mut self.0);
+    }
+}
+
 /// Appends `message`, encrypted, behind its length.
 fn seal(
     transport: &mut TransportState,
@@ -299,15 +316,15 @@ fn open(
     transport: &mut TransportState,
     input: &mut Vec<u8>,
     max: usize,
-) -> Result<Option<Zeroizing<Vec<u8>>>, CodecError> {
+) -> Result<Option<Plaintext>, CodecError> {
     let Some(length) = frame::next_len(input, TAG_LEN + 1, max.max(TAG_LEN + 1))? else {
         return Ok(None);
     };
-    let mut message = Zeroizing::new(vec![0; length]);
+    let mut message = Plaintext(vec![0; length]);
     let opened_len = transport
-        .read_message(&input[LENGTH_LEN..LENGTH_LEN + length], &mut message)
+        .read_message(&input[LENGTH_LEN..LENGTH_LEN + length], &mut message.0)
         .map_err(|_| CodecError::BadMessage)?;
-    message.truncate(opened_len);
+    message.0.truncate(opened_len);
     input.drain(..LENGTH_LEN + length);
     Ok(Some(message))
 }
@@ -324,111 +341,4 @@ fn builder(private: &PrivateKey, hedge: SharedHedge) -> Builder<'_> {
         .prologue(PROLOGUE)
         .and_then(|builder| builder.local_private_key(private.as_bytes()))
         .expect("prologue and key are set once")
-}
-
-/// snow's pure-Rust primitives, with two differences: ephemeral keys come from the hedge, and
-/// keys are overwritten when their owner is dropped.
-struct Resolver {
-    hedge: SharedHedge,
-}
-
-impl CryptoResolver for Resolver {
-    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
-        Some(Box::new(HedgedRandom(Arc::clone(&self.hedge))))
-    }
-
-    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        Some(Box::new(WipingDh(DefaultResolver.resolve_dh(choice)?)))
-    }
-
-    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        DefaultResolver.resolve_hash(choice)
-    }
-
-    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        Some(Box::new(WipingCipher(DefaultResolver.resolve_cipher(choice)?)))
-    }
-}
-
-struct HedgedRandom(SharedHedge);
-
-impl Random for HedgedRandom {
-    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), snow::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill(target);
-        Ok(())
-    }
-}
-
-struct WipingDh(Box<dyn Dh>);
-
-impl Drop for WipingDh {
-    fn drop(&mut self) {
-        self.0.set(&[0; 32]);
-    }
-}
-
-impl Dh for WipingDh {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-    fn pub_len(&self) -> usize {
-        self.0.pub_len()
-    }
-    fn priv_len(&self) -> usize {
-        self.0.priv_len()
-    }
-    fn set(&mut self, private: &[u8]) {
-        self.0.set(private);
-    }
-    fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
-        self.0.generate(rng)
-    }
-    fn pubkey(&self) -> &[u8] {
-        self.0.pubkey()
-    }
-    fn privkey(&self) -> &[u8] {
-        self.0.privkey()
-    }
-    fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
-        self.0.dh(public, out)
-    }
-}
-
-struct WipingCipher(Box<dyn Cipher>);
-
-impl Drop for WipingCipher {
-    fn drop(&mut self) {
-        self.0.set(&[0; 32]);
-    }
-}
-
-impl Cipher for WipingCipher {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-    fn set(&mut self, key: &[u8; 32]) {
-        self.0.set(key);
-    }
-    fn encrypt(&self, nonce: u64, authtext: &[u8], plaintext: &[u8], out: &mut [u8]) -> usize {
-        self.0.encrypt(nonce, authtext, plaintext, out)
-    }
-    fn decrypt(
-        &self,
-        nonce: u64,
-        authtext: &[u8],
-        ciphertext: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, snow::Error> {
-        self.0.decrypt(nonce, authtext, ciphertext, out)
-    }
-    fn rekey(&mut self) {
-        // Noise §4.2, as snow does it, but leaving no copy of the new key behind.
-        let mut sealed = [0; 32 + TAG_LEN];
-        self.0.encrypt(u64::MAX, &[], &[0; 32], &mut sealed);
-        let mut key = [0; 32];
-        key.copy_from_slice(&sealed[..32]);
-        self.0.set(&key);
-        key.zeroize();
-        sealed.zeroize();
-    }
 }

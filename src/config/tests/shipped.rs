@@ -38,10 +38,11 @@ impl Etc {
     fn server(&self, text: &str) -> ServerConfig {
         match Config::parse(&self.place(text), Path::new("/etc/netrng.toml")) {
             Ok(Config::Server(mut server)) => {
-                // The default stands in the code, so it is not in our folder, and this machine
-                // may have clients of its own there.
+                // The default stands in the code, so it is not in our folder.
                 server.clients_file = server.clients_file.file_name().unwrap().into();
-                server.clients = Default::default();
+                // Whatever stands in this machine's own /etc/netrng.
+                server.clients.missing = None;
+                server.clients.rules.clear();
                 server
             }
             other => panic!("{other:?}"),

@@ -1,0 +1,163 @@
+//! The stock: samples read and tested, and not yet given to anybody.
+//!
+//! Owns the bounded queue between the reader thread and the event loop, and which of the two
+//! waits for the other. It neither reads nor serves.
+//!
+//! A full stock sends the reader to rest until half of it is gone, so that the two threads
+//! hand over the processor once for many samples, not once for each.
+
+use crate::sample::Sample;
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Samples, oldest first. Shared by the reader and whoever serves.
+#[derive(Debug)]
+pub struct Stock {
+    /// Samples, at least 1.
+    capacity: usize,
+    inside: Mutex<Inside>,
+    room: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    samples: VecDeque<Sample>,
+    /// The reader waits for room.
+    reader_rests: bool,
+    /// Whoever serves found nothing and wants to be woken by the next sample.
+    hungry: bool,
+}
+
+impl Stock {
+    /// An empty stock for so many samples, and for 1 at least.
+    pub fn new(capacity: usize) -> Self {
+        Stock { capacity: capacity.max(1), inside: Mutex::default(), room: Condvar::new() }
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a sample; there is room after [`Stock::wait_for_room`]. Whether somebody asked to
+    /// be woken by it.
+    #[must_use = "whoever asked sleeps until woken"]
+    pub fn put(&self, sample: Sample) -> bool {
+        let mut inside = self.inside();
+        inside.samples.push_back(sample);
+        std::mem::take(&mut inside.hungry)
+    }
+
+    /// Waits while the stock is full, and then until half of it is gone.
+    pub fn wait_for_room(&self) {
+        let mut inside = self.inside();
+        inside.reader_rests = inside.samples.len() >= self.capacity;
+        while inside.reader_rests {
+            inside = self.room.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes the oldest sample.
+    pub fn take(&self) -> Option<Sample> {
+        let mut inside = self.inside();
+        let sample = inside.samples.pop_front();
+        self.rouse(&mut inside);
+        sample
+    }
+
+    /// Wipes all of it: the source cannot be trusted.
+    pub fn wipe(&self) {
+        let mut inside = self.inside();
+        inside.samples.clear();
+        self.rouse(&mut inside);
+    }
+
+    fn rouse(&self, inside: &mut Inside) {
+        if inside.reader_rests && inside.samples.len() <= self.capacity / 2 {
+            inside.reader_rests = false;
+            self.room.notify_one();
+        }
+    }
+
+    /// Asks to be woken by the next sample; `false` if one is there already.
+    pub fn ask(&self) -> bool {
+        let mut inside = self.inside();
+        inside.hungry = inside.samples.is_empty();
+        inside.hungry
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.inside().samples.is_empty()
+    }
+
+    /// Whether the reader is expected to bring more.
+    pub fn wants_more(&self) -> bool {
+        let inside = self.inside();
+        !inside.reader_rests && inside.samples.len() < self.capacity
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::mpsc::{TryRecvError, channel};
+
+    fn put(stock: &Stock, byte: u8) -> bool {
+        stock.put(Sample::new(vec![byte]))
+    }
+
+    #[test]
+    fn samples_leave_in_the_order_they_came() {
+        let stock = Stock::new(3);
+        (0..3).for_each(|byte| assert!(!put(&stock, byte)));
+        for byte in 0..3 {
+            assert_eq!(stock.take().unwrap().as_bytes(), [byte]);
+        }
+        assert!(stock.take().is_none());
+    }
+
+    #[test]
+    fn a_full_stock_rests_the_reader_until_half_is_gone() {
+        let stock = Arc::new(Stock::new(4));
+        (0..4).for_each(|byte| assert!(!put(&stock, byte)));
+        assert!(!stock.wants_more());
+        let (done, rested) = channel();
+        let reader = Arc::clone(&stock);
+        let thread = std::thread::spawn(move || {
+            reader.wait_for_room();
+            done.send(()).unwrap();
+        });
+        while !stock.inside().reader_rests {
+            std::thread::yield_now();
+        }
+        assert!(stock.take().is_some());
+        assert!(!stock.wants_more(), "it rests, though there is room for one");
+        assert_eq!(rested.try_recv(), Err(TryRecvError::Empty));
+        assert!(stock.take().is_some());
+        assert!(stock.wants_more());
+        rested.recv().unwrap();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn hunger_is_told_once_and_only_while_there_is_nothing() {
+        let stock = Stock::new(4);
+        assert!(stock.ask());
+        assert!(put(&stock, 1));
+        assert!(!put(&stock, 2));
+        assert!(!stock.ask(), "two are there");
+        stock.wipe();
+        assert!(stock.is_empty());
+        assert!(!put(&stock, 3), "nobody asked since");
+    }
+
+    #[test]
+    fn the_smallest_stock_works() {
+        let stock = Stock::new(0);
+        stock.wait_for_room();
+        assert!(!put(&stock, 1));
+        assert!(stock.take().is_some());
+        stock.wait_for_room();
+    }
+}

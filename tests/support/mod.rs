@@ -1,0 +1,18 @@
+//! What the tests of the real binary share: processes that end with their test, a source
+//! whose every byte says where it stands, sites with keys and configs, and a ledger that
+//! proves no byte reached two clients.
+//!
+//! Nothing here waits a fixed time: everything waits for an event, with a deadline that only
+//! a failure reaches.
+#![allow(dead_code, reason = "each test target uses its own part of this")]
+#![allow(unreachable_pub, reason = "a module of several crates")]
+
+pub mod feed;
+pub mod ledger;
+pub mod numbered;
+pub mod process;
+pub mod raw;
+pub mod rngd;
+pub mod site;
+pub mod trace;
+pub mod wait;

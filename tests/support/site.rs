@@ -1,0 +1,248 @@
+//! A server with its keys, clients and configs in a directory of its own.
+
+use super::process::{self, Process, Stdout, finish, finish_with_input, netrng};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use tempfile::TempDir;
+
+/// The line by which a server says that the first sample has passed.
+pub const READY: &str = "ready: ";
+
+/// A port of 127.0.0.1 that nobody uses.
+///
+/// Not from the range of which the kernel takes ports for outgoing connections, so that no
+/// client of another test gets it before our server does.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Tests run side by side, in processes of their own too: start apart.
+    let own = std::process::id().wrapping_mul(61) % COUNT;
+    (0..COUNT)
+        .find_map(|_| {
+            let turn = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+            let port = FIRST + u16::try_from((own + turn) % COUNT).expect("below 20,000");
+            TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+        })
+        .expect("a free port")
+}
+
+/// A server's directory: config, private key, clients file; and what its clients need.
+pub struct Site {
+    dir: TempDir,
+    /// Where the server listens.
+    pub address: String,
+    /// The server's public key.
+    pub public_key: String,
+    server_lines: Vec<String>,
+    source_lines: Vec<String>,
+}
+
+impl Site {
+    /// A site whose server reads `device`. Nothing runs yet.
+    ///
+    /// # Panics
+    /// If keys cannot be made.
+    pub fn new(device: impl AsRef<Path>) -> Self {
+        Self::at(&format!("127.0.0.1:{}", free_port()), device)
+    }
+
+    /// The same for a device named relative to the site's own directory.
+    pub fn with_fifo(name: &str) -> Self {
+        let mut site = Self::new("/nowhere");
+        let path = site.path(name);
+        site.set_device(&path);
+        site
+    }
+
+    /// The same at this address.
+    pub fn at(address: &str, device: impl AsRef<Path>) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let private = finish(&mut netrng(&["genkey"])).success();
+        let public = finish_with_input(&mut netrng(&["pubkey"]), private.as_bytes()).success();
+        let mut site = Site {
+            dir,
+            address: address.to_owned(),
+            public_key: public.trim().to_owned(),
+            server_lines: Vec::new(),
+            source_lines: Vec::new(),
+        };
+        site.write_secret("server.key", &private);
+        site.write_secret("clients.toml", "");
+        site.set_device(device.as_ref());
+        site
+    }
+
+    /// A path in the site's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Adds a line to `[server]`.
+    #[must_use]
+    pub fn server(mut self, line: &str) -> Self {
+        self.server_lines.push(line.to_owned());
+        self.write_config();
+        self
+    }
+
+    /// Adds a line to `[source]`.
+    #[must_use]
+    pub fn source(mut self, line: &str) -> Self {
+        self.source_lines.push(line.to_owned());
+        self.write_config();
+        self
+    }
+
+    /// Reads `device` from the next start on.
+    pub fn set_device(&mut self, device: &Path) {
+        self.source_lines.retain(|line| !line.starts_with("device"));
+        self.source_lines.push(format!("device = {:?}", device.display().to_string()));
+        self.write_config();
+    }
+
+    fn write_config(&self) {
+        fs::write(self.path("server.toml"), self.config_text(&self.source_lines))
+            .expect("can write to the site");
+        // Enrolling draws from the source; the FIFO of a test shall give its bytes to the
+        // server alone.
+        let kernel = ["device = \"/dev/urandom\"".to_owned()];
+        fs::write(self.path("enroll.toml"), self.config_text(&kernel)).expect("can write");
+    }
+
+    fn config_text(&self, source_lines: &[String]) -> String {
+        let key_file = self.path("server.key").display().to_string();
+        let clients_file = self.path("clients.toml").display().to_string();
+        format!(
+            "mode = \"server\"\n\n[server]\nlisten = [\"{}\"]\nprivate-key-file = {key_file:?}\n\
+             clients-file = {clients_file:?}\n{}\n\n[source]\n{}\n",
+            self.address,
+            self.server_lines.join("\n"),
+            source_lines.join("\n"),
+        )
+    }
+
+    /// Writes a file that only its owner can read.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write_secret(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("can write to the site");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("can chmod");
+        path
+    }
+
+    /// `netrng server` on the site's config.
+    pub fn server_command(&self) -> Command {
+        let mut command = netrng(&["server", "-c"]);
+        command.arg(self.path("server.toml"));
+        command
+    }
+
+    /// Starts the server and returns at once.
+    pub fn spawn_server(&self) -> Process {
+        Process::start(&mut self.server_command())
+    }
+
+    /// Starts the server and waits until it has tested bytes to give.
+    pub fn start_server(&self) -> Process {
+        let server = self.spawn_server();
+        server.wait_for(READY);
+        server
+    }
+
+    /// Makes keys for a client, as an administrator would, and keeps the printed config.
+    ///
+    /// # Panics
+    /// If `netrng enroll` fails.
+    pub fn enroll(&self, name: &str) -> Enrolled {
+        self.enroll_at(name, &self.address)
+    }
+
+    /// The same for a client that reaches the server at `address`.
+    pub fn enroll_at(&self, name: &str, address: &str) -> Enrolled {
+        let text = finish(&mut self.enroll_command(name, address)).success();
+        Enrolled::new(name, &text)
+    }
+
+    /// `netrng enroll` for a client that reaches the server at `address`.
+    pub fn enroll_command(&self, name: &str, address: &str) -> Command {
+        let mut command = netrng(&["enroll", name, "--address", address, "-c"]);
+        command.arg(self.path("enroll.toml"));
+        command
+    }
+
+    /// Writes a client's config with this `[sink]`, and returns its path.
+    pub fn client_config(&self, client: &Enrolled, sink: &str) -> PathBuf {
+        let text = format!("{}\n[sink]\n{sink}\n", client.config);
+        self.write_secret(&format!("{}.toml", client.name), &text)
+    }
+
+    /// `netrng client` for `client` with this `[sink]`.
+    pub fn client_command(&self, client: &Enrolled, sink: &str) -> Command {
+        let mut command = netrng(&["client", "-c"]);
+        command.arg(self.client_config(client, sink));
+        command
+    }
+
+    /// Starts a client that writes all it gets to stdout, which is kept.
+    pub fn start_client(&self, client: &Enrolled) -> Process {
+        Process::start(&mut self.client_command(client, "type = \"stdout\""))
+    }
+
+    /// Starts a client whose stdout nobody reads.
+    pub fn start_blocked_client(&self, client: &Enrolled) -> Process {
+        let mut command = self.client_command(client, "type = \"stdout\"");
+        Process::start_with(&mut command, Stdio::null(), Stdout::Blocked)
+    }
+}
+
+/// A client of a site, as `netrng enroll` made it.
+#[derive(Clone)]
+pub struct Enrolled {
+    /// As in the clients file.
+    pub name: String,
+    /// The config that `enroll` printed, without its `[sink]`.
+    config: String,
+}
+
+impl Enrolled {
+    fn new(name: &str, printed: &str) -> Self {
+        let end = printed.find("\n[sink]").unwrap_or(printed.len());
+        Enrolled { name: name.to_owned(), config: printed[..end].to_owned() }
+    }
+
+    /// The text that stands at `key`.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn text(&self, key: &str) -> String {
+        let start = format!("{key} = \"");
+        let line = self.config.lines().find_map(|line| line.strip_prefix(&start));
+        let value = line.and_then(|rest| rest.split('"').next());
+        value.unwrap_or_else(|| panic!("no {key} in\n{}", self.config)).to_owned()
+    }
+
+    /// The same client with another text at `key`.
+    #[must_use]
+    pub fn with(&self, key: &str, text: &str) -> Self {
+        let old = format!("{key} = \"{}\"", self.text(key));
+        let config = self.config.replace(&old, &format!("{key} = \"{text}\""));
+        Enrolled { name: self.name.clone(), config }
+    }
+}
+
+/// Fresh keys: private, public.
+pub fn fresh_keys() -> (String, String) {
+    let private = finish(&mut process::netrng(&["genkey"])).success();
+    let public = finish_with_input(&mut netrng(&["pubkey"]), private.as_bytes()).success();
+    (private.trim().to_owned(), public.trim().to_owned())
+}
