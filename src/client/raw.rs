@@ -36,6 +36,7 @@ pub(super) struct RawSession {
 
 enum Got {
     Bytes(usize),
+    End,
     Deadline,
     Stopped,
 }
@@ -63,7 +64,8 @@ impl RawSession {
         Ok(self.fill(request_size)?.map_or(News::Stopped, News::Sample))
     }
 
-    /// The next bytes: `want`, or as many as came in [`SAMPLE_SPAN`]. `None`: we are to end.
+    /// The next bytes: `want`, or as many as came in [`SAMPLE_SPAN`] or before the end. `None`:
+    /// we are to end.
     fn fill(&mut self, want: usize) -> Result<Option<Sample>, FetchError> {
         let mut bytes = Zeroizing::new(vec![0; want]);
         let mut filled = 0;
@@ -79,7 +81,8 @@ impl RawSession {
                 Got::Deadline if filled == 0 => {
                     return Err(FetchError::Stalled(self.stall_timeout));
                 }
-                Got::Deadline => break,
+                Got::End if filled == 0 => return Err(self.worker.why()),
+                Got::Deadline | Got::End => break,
                 Got::Stopped => return Ok(None),
             }
         }
@@ -100,7 +103,7 @@ impl RawSession {
         }
         loop {
             match self.output.read(buffer) {
-                Ok(0) => return Err(self.worker.why()),
+                Ok(0) => return Ok(Got::End),
                 Ok(count) => {
                     self.trial.check(&buffer[..count]).map_err(FetchError::Health)?;
                     return Ok(Got::Bytes(count));
