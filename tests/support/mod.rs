@@ -14,5 +14,6 @@ pub mod process;
 pub mod raw;
 pub mod rngd;
 pub mod site;
+pub mod ssh;
 pub mod trace;
 pub mod wait;
