@@ -103,7 +103,7 @@ fn waiting_for_an_initialised_generator_ends_with_it() {
     let at_once = finish(&mut waiting(dir.path()));
     assert_eq!(at_once.code, Some(0));
     assert!(at_once.stderr.contains("the kernel's generator is initialised"), "{at_once:?}");
-    assert!(!at_once.stderr.contains("drawing from"), "it began: {at_once:?}");
+    assert!(!at_once.stderr.contains("will draw from"), "it began: {at_once:?}");
 
     // A kernel that is not initialised for the first ten who ask, and then is.
     let inject = ["-e", "trace=getrandom,ioctl", "-e", "inject=getrandom:error=EAGAIN:when=1..10"];

@@ -3,17 +3,20 @@
 use super::{Exit, Failure, signals};
 use crate::client::{self, Address};
 use crate::config::ClientConfig;
-use crate::sink::{self, SinkError};
+use crate::sink::{self, Feed, Sink, SinkError};
 use crate::sys;
-use crate::sys::latch::{Latch, latch};
+use crate::sys::latch::{Latch, Trigger, latch};
 use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
 use ::log::{info, warn};
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, select};
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// How long the sink may take to end: a child gets two seconds between TERM and KILL.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the threads may take to end. Looking a name up cannot be interrupted.
 const END_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -37,11 +40,24 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
         return Ok(());
     }
     let stop_signal = signals::stop()?;
+    let reload_signal = signals::reload()?;
+    std::thread::Builder::new().name("hangup".into()).spawn(move || {
+        while signals::wait(&reload_signal) {
+            info!("SIGHUP: a client reads its configuration only when it starts; restart it");
+        }
+    })?;
+    if config.sink == Sink::Stdout && std::io::stdout().is_terminal() {
+        return Err(Failure::new(
+            Exit::Sink,
+            "standard output is a terminal, and random bytes would garble it: send it to a file or \
+             a program",
+        ));
+    }
     let (trigger, stop) = latch()?;
     let (samples, received) = crossbeam_channel::bounded(0);
     let feed = sink::start(&config.sink, received, &stop, sys::random::jitter)?;
     let names: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    info!("drawing from {}", names.join(", "));
+    info!("will draw from {}", names.join(", "));
     let fetchers = client::start(
         config.upstreams,
         config.sink.request_size(names.len()),
@@ -60,31 +76,49 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
         Until::Stopped => crossbeam_channel::never(),
         Until::Seeded => wait_until_seeded(&stop)?,
     };
-    let (ended, is_seeded) = select! {
+    let ended = wait_for_end(&signal, &seeded, &feed, trigger);
+    fetchers.wait(END_PATIENCE);
+    if !ended? && until == Until::Seeded && !sys::random::kernel_is_seeded() {
+        let text = "stopped before the kernel's generator was initialised";
+        return Err(Failure::new(Exit::NotSeeded, text));
+    }
+    Ok(())
+}
+
+/// Waits for the first reason to end, and for the end of the sink; answers whether the reason
+/// is that the kernel's generator is initialised.
+fn wait_for_end(
+    signal: &Receiver<()>,
+    seeded: &Receiver<()>,
+    feed: &Feed,
+    trigger: Trigger,
+) -> Result<bool, Failure> {
+    let mut is_seeded = false;
+    let ended = select! {
         recv(signal) -> _ => {
             info!("stopping");
             drop(trigger);
-            (feed.ended.recv(), sys::random::kernel_is_seeded())
+            feed.ended.recv_timeout(STOP_PATIENCE)
         }
         recv(seeded) -> _ => {
             info!("the kernel's generator is initialised; stopping");
+            is_seeded = true;
             drop(trigger);
-            (feed.ended.recv(), true)
+            feed.ended.recv_timeout(STOP_PATIENCE)
         }
         recv(feed.ended) -> ended => {
             drop(trigger);
-            (ended, sys::random::kernel_is_seeded())
+            ended.map_err(|_| RecvTimeoutError::Disconnected)
         }
     };
-    fetchers.wait(END_PATIENCE);
     match ended {
-        Ok(Ok(()) | Err(SinkError::Closed)) if until == Until::Stopped || is_seeded => Ok(()),
-        Ok(Ok(()) | Err(SinkError::Closed)) => {
-            let text = "stopped before the kernel's generator was initialised";
-            Err(Failure::new(Exit::NotSeeded, text))
-        }
+        Ok(Ok(()) | Err(SinkError::Closed)) => Ok(is_seeded),
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(Failure::new(Exit::System, "the feed thread died; this is a bug")),
+        // A terminal that takes no more output (Ctrl-S) keeps the feed thread: go without it.
+        Err(RecvTimeoutError::Timeout) => Ok(is_seeded),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(Failure::new(Exit::System, "the feed thread died; this is a bug"))
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub use clients::{
 pub use error::ConfigError;
 pub use server::ServerConfig;
 pub use text::{client_config_text, client_entry_text};
+pub use upstream::parse_address;
 
 use file::File;
 use std::io::ErrorKind;

@@ -10,6 +10,9 @@ use std::time::Duration;
 const READING_SPAN: Duration = Duration::from_millis(200);
 /// ... or after this many bytes, so that a fast source is not read for nothing.
 const READING_BYTES: u64 = 1 << 20;
+/// Bytes at the start that count for nothing: devices have read ahead by then, and the start-up
+/// test of the source is as long.
+const SKIP_BYTES: u64 = 1024;
 /// Readings that the estimate looks back on: 3 s of a slow source. The median of 15 is not
 /// moved by a burst from a device's own buffer, nor by one long pause.
 const READINGS_MAX: usize = 15;
@@ -18,6 +21,7 @@ const READINGS_MAX: usize = 15;
 /// nobody asks is neither slow nor fast.
 #[derive(Debug, Default)]
 pub struct Capacity {
+    skipped_bytes: u64,
     bytes: u64,
     span: Duration,
     rates: VecDeque<u64>,
@@ -28,6 +32,10 @@ pub struct Capacity {
 impl Capacity {
     /// Takes a reading in; says whether the estimate was made anew.
     pub fn handle_reading(&mut self, bytes: u64, span: Duration) -> bool {
+        if self.skipped_bytes < SKIP_BYTES {
+            self.skipped_bytes += bytes;
+            return false;
+        }
         self.bytes += bytes;
         self.span += span;
         if self.span < READING_SPAN && self.bytes < READING_BYTES {
@@ -118,6 +126,7 @@ mod tests {
 
     fn fed(readings: &[(u64, u64)]) -> Option<u64> {
         let mut capacity = Capacity::default();
+        capacity.handle_reading(SKIP_BYTES, Duration::from_micros(1));
         for &(bytes, millis) in readings {
             capacity.handle_reading(bytes, Duration::from_millis(millis));
         }
@@ -156,7 +165,8 @@ mod tests {
     #[test]
     fn a_source_that_rests_before_a_reading_is_complete_is_known_by_what_it_gave() {
         let mut capacity = Capacity::default();
-        assert!(!capacity.handle_rest(), "nothing was read yet");
+        capacity.handle_reading(SKIP_BYTES, Duration::from_millis(100));
+        assert!(!capacity.handle_rest(), "nothing but the start-up test was read yet");
         capacity.handle_reading(34_816, Duration::from_millis(1));
         assert_eq!(capacity.bytes_per_s(), None);
         assert!(capacity.handle_rest());

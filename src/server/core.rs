@@ -147,6 +147,11 @@ impl Server {
         self.capacity.bytes_per_s()
     }
 
+    /// How long a peer may take nothing of what is sent to it.
+    pub fn write_timeout(&self) -> Duration {
+        self.limits.write_timeout
+    }
+
     /// Sessions with a place.
     pub fn served_sessions(&self) -> usize {
         self.served
@@ -314,8 +319,12 @@ impl Server {
 
     /// The clients file was read again: new rules hold for living sessions at once.
     pub fn handle_clients(&mut self, clients: Vec<ClientRule>, now: Moment) {
-        let removed = self.roster.replace(clients);
-        for (flow, sessions) in removed {
+        let replaced = self.roster.replace(clients);
+        for id in replaced.new_psk {
+            // The old one may have leaked: who knows the new one comes back at once.
+            self.bye(id, ByeReason::NotAllowed, SHUTDOWN_RETRY, now);
+        }
+        for (flow, sessions) in replaced.gone {
             for id in sessions {
                 self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
             }
@@ -409,6 +418,11 @@ impl Server {
     /// Whether somebody could be given bytes now, if there were any.
     pub fn is_hungry(&mut self, now: Moment) -> bool {
         self.source == SourceState::Good && self.scheduler.has_turn(now)
+    }
+
+    /// Whether somebody waits for the capacity to be known.
+    pub fn is_calibrating(&self) -> bool {
+        self.capacity.bytes_per_s().is_none() && !self.line.is_empty()
     }
 
     /// Gives bytes away until nobody wants any, the stock is empty, or sockets are due.

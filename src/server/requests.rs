@@ -54,6 +54,7 @@ impl Server {
             }
             Request::Ping(token) => self.reply(id, Reply::Pong(token), now),
             Request::Bye => self.end(id, EndReason::PeerBye, now),
+            Request::Unknown => {}
         }
     }
 

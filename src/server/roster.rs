@@ -77,6 +77,15 @@ impl Client {
     }
 }
 
+/// Whose sessions a new clients file ends.
+#[derive(Debug, Default)]
+pub struct Replaced {
+    /// Sessions whose client has another pre-shared key now.
+    pub new_psk: Vec<SessionId>,
+    /// Clients that are gone, with their sessions.
+    pub gone: Vec<(FlowId, Vec<SessionId>)>,
+}
+
 /// All clients.
 #[derive(Debug, Default)]
 pub struct Roster {
@@ -87,9 +96,10 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Takes a new clients file. A client whose key stays keeps its flow and its sessions;
-    /// those whose key is gone are returned with their sessions.
-    pub fn replace(&mut self, rules: Vec<ClientRule>) -> Vec<(FlowId, Vec<SessionId>)> {
+    /// Takes a new clients file. A client whose key stays keeps its flow; see [`Replaced`] for
+    /// who does not keep its sessions.
+    pub fn replace(&mut self, rules: Vec<ClientRule>) -> Replaced {
+        let mut new_psk = Vec::new();
         self.has_guarantees = rules.iter().any(|rule| rule.guarantee_bytes_per_s > 0);
         let mut gone = std::mem::take(&mut self.by_key);
         for rule in rules {
@@ -98,6 +108,9 @@ impl Roster {
                 Some(flow) => {
                     self.by_key.insert(key, flow);
                     if let Some(client) = self.clients.get_mut(&flow) {
+                        if client.rule.psk != rule.psk {
+                            new_psk.extend(client.sessions.iter().copied());
+                        }
                         client.rule = rule;
                     }
                 }
@@ -105,7 +118,9 @@ impl Roster {
             }
         }
         let gone = gone.into_values().filter_map(|flow| self.clients.remove(&flow));
-        gone.map(|client| (client.flow, client.sessions.into_iter().collect())).collect()
+        let gone =
+            gone.map(|client| (client.flow, client.sessions.into_iter().collect())).collect();
+        Replaced { new_psk, gone }
     }
 
     fn insert(&mut self, rule: ClientRule) {

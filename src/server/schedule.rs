@@ -138,6 +138,10 @@ impl Scheduler {
             limit_empty_at: 0,
             place: Place::Idle,
         });
+        if flow.rule.guarantee_bytes_per_s != rule.guarantee_bytes_per_s {
+            // A promise holds from when it is made.
+            flow.kept_until = nanos(now);
+        }
         flow.rule = rule;
         self.set_want(id, want, now);
     }
