@@ -14,7 +14,7 @@ const SERVER_MIN_ENTROPY: f64 = 1.0;
 /// Where bytes come from.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    /// How the log and status call it; [`Upstream::default_name`] unless it was given one.
+    /// How the log and status call it; [`Kind::default_name`] unless it was given one.
     pub name: String,
     /// What it is.
     pub kind: Kind,
