@@ -17,7 +17,7 @@
 mod rig;
 
 use rig::load::{Plan, SAMPLE, Then};
-use rig::{Load, Measured, Options, Server};
+use rig::{Load, Measured, Options, Server, Site};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -54,8 +54,9 @@ fn main() -> ExitCode {
         for &clients in &counts {
             let (mut ours, mut floor) = (Cell::default(), Cell::default());
             for _ in 0..rounds {
-                let server = Server::netrng(&options.binary, source, clients);
-                ours.take(&server, clients, window, span);
+                let site =
+                    Site { source: source.to_owned(), clients, limited: 0, limit_bytes_per_s: 0 };
+                ours.take(&Server::netrng(&options.binary, &site), clients, window, span);
                 floor.take(&Server::floor(source), clients, window, span);
             }
             let ratio = ours.cpu_s_per_gb / floor.cpu_s_per_gb;
@@ -92,6 +93,7 @@ impl Cell {
             server_key: server.key,
             first: 0,
             count: clients,
+            keys: clients,
             window: window * SAMPLE,
             connecting_max: 64,
             then: Then::Measure { warm_up, span, bytes_min: BYTES_MIN },

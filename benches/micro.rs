@@ -1,16 +1,11 @@
-//! The parts, one by one: frames, Noise, the scheduler, the tests of the source.
+//! The parts of a sample's way, one by one: frames, Noise, the tests of the source.
 //!
-//!     cargo bench --bench micro
-//!
-//! Ends with how the cost of a scheduling decision grows with the number of clients.
-#![allow(clippy::print_stdout, reason = "what a bench finds is printed")]
+//!     cargo bench --bench micro [-- FILTER]
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use netrng::keys::{PrivateKey, Psk};
-use netrng::moment::Moment;
 use netrng::sample::Sample;
-use netrng::server::schedule::{FlowId, FlowRule, Scheduler};
 use netrng::source::fips::FipsCounters;
 use netrng::source::health::HealthTests;
 use netrng::sys;
@@ -18,20 +13,15 @@ use netrng::wire::hedge::Hedge;
 use netrng::wire::native::{Initiator, Responder, SharedHedge, public_key};
 use netrng::wire::plain::{PlainClient, PlainServer};
 use netrng::wire::{Answer, ClientCodec, Reply, Request, ServerCodec, Welcome};
-use std::hint;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 const SAMPLE: usize = 2048;
-/// Cost at 10,000 clients to the cost at 10, at most: log 10,000 ÷ log 10.
-const GROWTH_MAX: f64 = 4.0;
 
-fn main() -> std::process::ExitCode {
+fn main() {
     divan::main();
-    scheduler_growth()
 }
 
-// ---- wire -----------------------------------------------------------------------------
+// ---- wire ----------------------------------------------------------------------------
 
 /// Bytes as a good source gives them.
 fn random(len: usize) -> Vec<u8> {
@@ -142,77 +132,4 @@ fn fips_zeros(bencher: Bencher<'_, '_>) {
     let mut counters = FipsCounters::new();
     let bytes = vec![0; SAMPLE];
     bencher.counter(BytesCount::new(SAMPLE)).bench_local(|| counters.update(black_box(&bytes)));
-}
-
-// ---- scheduler ------------------------------------------------------------------------
-
-/// Flows that never stop wanting bytes; weights and guarantees as a mixed site has them.
-struct Flows {
-    scheduler: Scheduler,
-    now: Moment,
-}
-
-impl Flows {
-    fn new(count: u32, guarantees: bool) -> Self {
-        let mut scheduler = Scheduler::new(SAMPLE);
-        for number in 0..count {
-            let rule = FlowRule {
-                weight: 1 + number % 4,
-                guarantee_bytes_per_s: u64::from(guarantees) * u64::from(number % 3) * 1000,
-                limit_bytes_per_s: None,
-            };
-            scheduler.set_rule(FlowId(number), rule, Moment::ZERO);
-            scheduler.set_want(FlowId(number), u64::MAX, Moment::ZERO);
-        }
-        Flows { scheduler, now: Moment::ZERO }
-    }
-
-    /// One decision: who is next, and the bill.
-    fn step(&mut self) {
-        self.now = self.now + Duration::from_micros(10);
-        let turn = self.scheduler.poll_turn(SAMPLE, self.now).expect("all want bytes");
-        self.scheduler.charge(turn.flow, turn.at_most, self.now);
-    }
-}
-
-#[divan::bench(args = [10, 1_000, 10_000])]
-fn schedule_one_sample(bencher: Bencher<'_, '_>, flows: u32) {
-    let mut flows = Flows::new(flows, false);
-    bencher.bench_local(|| flows.step());
-}
-
-#[divan::bench(args = [10, 1_000, 10_000])]
-fn schedule_one_sample_with_guarantees(bencher: Bencher<'_, '_>, flows: u32) {
-    let mut flows = Flows::new(flows, true);
-    bencher.bench_local(|| flows.step());
-}
-
-/// Nanoseconds a decision, at 10, 1,000 and 10,000 clients in turn; the best of many rounds.
-fn scheduler_growth() -> std::process::ExitCode {
-    const ROUNDS: usize = 15;
-    const STEPS: u32 = 20_000;
-    let mut holds = true;
-    for guarantees in [false, true] {
-        let mut sizes = [10, 1_000, 10_000].map(|count| (Flows::new(count, guarantees), f64::MAX));
-        for _ in 0..ROUNDS {
-            for (flows, best) in &mut sizes {
-                let started = sys::now();
-                for _ in 0..STEPS {
-                    flows.step();
-                }
-                hint::black_box(&flows.scheduler);
-                let nanos = (sys::now() - started).as_secs_f64() * 1e9 / f64::from(STEPS);
-                *best = best.min(nanos);
-            }
-        }
-        let [ten, thousand, ten_thousand] = sizes.map(|(_, best)| best);
-        let growth = ten_thousand / ten;
-        println!(
-            "scheduler, guarantees {guarantees:>5}: {ten:.0} ns at 10, {thousand:.0} ns at 1,000, \
-             {ten_thousand:.0} ns at 10,000 clients: x{growth:.2}, log n grows x{GROWTH_MAX}"
-        );
-        holds &= growth <= GROWTH_MAX;
-    }
-    println!("no faster than log n: {}", if holds { "holds" } else { "DOES NOT HOLD" });
-    if holds { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
 }

@@ -201,7 +201,8 @@ fn without_descriptors_it_neither_spins_nor_dies_and_accepts_again_afterwards() 
     assert!(scene.server.try_wait().is_none(), "it died");
     assert!(cpu < PHASE / 5, "it spins: {cpu:?} of {PHASE:?}");
     assert!(bytes >= 4 * SAMPLE, "the session got {bytes} bytes");
-    assert!(lines <= PHASE.as_secs() as usize + 2, "{lines} warnings");
+    // One a second.
+    assert!(lines <= 6, "{lines} warnings");
 
     drop(crowd);
     RawClient::open_in_the_end(&scene.site, &scene.clients[1]).draw(64);

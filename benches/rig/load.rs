@@ -33,8 +33,10 @@ pub struct Plan {
     pub server_key: Option<PublicKey>,
     /// Number of the first client: its keys follow from it.
     pub first: u32,
-    /// Clients.
+    /// Sessions.
     pub count: u32,
+    /// Clients whose keys they share, in turn.
+    pub keys: u32,
     /// Bytes that each keeps outstanding.
     pub window: u32,
     /// Connections begun and not served yet, at most.
@@ -77,6 +79,7 @@ impl Plan {
             self.server_key.map_or("plain".to_owned(), |key| key.to_string()),
             self.first.to_string(),
             self.count.to_string(),
+            self.keys.to_string(),
             self.window.to_string(),
             self.connecting_max.to_string(),
             then,
@@ -85,7 +88,9 @@ impl Plan {
 
     /// Reads what [`Plan::to_args`] wrote, without its first word.
     pub fn from_args(args: &[String]) -> Option<Self> {
-        let [address, key, first, count, window, connecting_max, then] = args else { return None };
+        let [address, key, first, count, keys, window, connecting_max, then] = args else {
+            return None;
+        };
         let then = match then.as_str() {
             "rest" => Then::Rest,
             "draw" => Then::Draw,
@@ -104,6 +109,7 @@ impl Plan {
             server_key: PublicKey::from_text(key).ok(),
             first: first.parse().ok()?,
             count: count.parse().ok()?,
+            keys: keys.parse().ok()?,
             window: window.parse().ok()?,
             connecting_max: connecting_max.parse().ok()?,
             then,
@@ -197,7 +203,7 @@ impl Load {
         let hedge = Hedge::new(PrivateKey::new([7; 32]), sys::random::gather);
         let hedge: SharedHedge = Arc::new(Mutex::new(hedge));
         let client = |number: u32| {
-            let (private, psk) = client_keys(number);
+            let (private, psk) = client_keys(plan.first + number % plan.keys);
             let codec = |server| Initiator::new(&private, server, Some(&psk), Arc::clone(&hedge));
             Client {
                 socket: None,
@@ -210,7 +216,7 @@ impl Load {
             }
         };
         Load {
-            clients: (plan.first..plan.first + plan.count).map(client).collect(),
+            clients: (0..plan.count).map(client).collect(),
             plan: plan.clone(),
             poll: Poll::new().expect("descriptors are left"),
             waiting: (0..plan.count as usize).collect(),

@@ -11,8 +11,7 @@ pub mod load;
 use load::{Plan, client_keys};
 use netrng::keys::{PrivateKey, PublicKey};
 use netrng::wire::native::public_key;
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -107,13 +106,37 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
+
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
+}
+
+/// Descriptors that a process may have here.
+pub fn descriptors_max() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux has it");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let hard = line.and_then(|rest| rest.split_whitespace().nth(1));
+    hard.and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// What a netrng server is given.
+pub struct Site {
+    /// Where its bytes come from.
+    pub source: String,
+    /// Clients enrolled.
+    pub clients: u32,
+    /// So many of them, the first, are limited ...
+    pub limited: u32,
+    /// ... to this.
+    pub limit_bytes_per_s: u32,
 }
 
 /// A server to be measured.
@@ -128,13 +151,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts netrng with `clients` enrolled, and waits until it is ready.
-    pub fn netrng(binary: &Path, source: &str, clients: u32) -> Self {
+    /// Starts netrng and waits until it is ready.
+    pub fn netrng(binary: &Path, site: &Site) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let private = PrivateKey::new([0x11; 32]);
-        write_private(&folder.path().join("clients.toml"), &clients_file(clients));
+        write_private(&folder.path().join("clients.toml"), &clients_file(site));
         let config = folder.path().join("server.toml");
-        write_private(&config, &server_file(&private, source));
+        write_private(&config, &server_file(&private, &site.source));
         let args = ["server".to_owned(), "-c".to_owned(), config.display().to_string()];
         let mut process = Process::start(binary, &args, Stdio::piped());
         let mut lines = BufReader::new(process.0.stderr.take().expect("it is piped")).lines();
@@ -176,23 +199,23 @@ fn server_file(private: &PrivateKey, source: &str) -> String {
          clients-file = \"clients.toml\"\nmax-clients = 20000\nmax-waiting = 20000\n\
          max-handshakes = 20000\nmax-handshakes-per-address = 20000\n\
          handshakes-per-s-per-address = 10000\nhandshake-timeout = \"60 s\"\n\
-         [source]\ndevice = \"{source}\"\nsample-size = 2048\nmin-entropy = 0\n",
+         [defaults]\nmax-sessions = 1000\n[source]\ndevice = \"{source}\"\nsample-size = 2048\nmin-entropy = 0\n",
         private.to_text().as_str()
     )
 }
 
-fn clients_file(count: u32) -> String {
+fn clients_file(site: &Site) -> String {
     let mut text = String::new();
-    for number in 0..count {
+    for number in 0..site.clients {
         let (private, psk) = client_keys(number);
-        let key = public_key(&private);
-        let psk = psk.to_text();
+        let (key, psk) = (public_key(&private), psk.to_text());
         let psk = psk.as_str();
-        let entry = format_args!(
-            "[[client]]\nname = \"c{number}\"\npublic-key = \"{key}\"\npsk = \"{psk}\"\n"
-        )
-        .to_string();
-        text.write_str(&entry).expect("a string takes all");
+        let entry =
+            format!("[[client]]\nname = \"c{number}\"\npublic-key = \"{key}\"\npsk = \"{psk}\"\n");
+        text += &entry;
+        if number < site.limited {
+            text += &format!("limit = \"{} B/s\"\n", site.limit_bytes_per_s);
+        }
     }
     text
 }
@@ -257,6 +280,11 @@ impl Load {
             jain: jain.parse().expect("an index"),
             closed: closed.parse().expect("a count"),
         }
+    }
+
+    /// Ends it at once: its connections break off.
+    pub fn kill(&mut self) {
+        self.process.kill();
     }
 
     /// Tells a load without a span to end, and waits for its report.

@@ -415,6 +415,12 @@ impl Server {
         })
     }
 
+    /// Whether a session has not proved a key yet.
+    pub fn is_handshaking(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id.0).and_then(Option::as_ref);
+        session.is_some_and(|session| !session.is_proved())
+    }
+
     /// Whether somebody could be given bytes now, if there were any.
     pub fn is_hungry(&mut self, now: Moment) -> bool {
         self.source == SourceState::Good && self.scheduler.has_turn(now)

@@ -72,17 +72,19 @@ impl Server {
     /// The one place where a session's state changes: whatever counts it follows.
     pub(super) fn set_state(&mut self, id: SessionId, state: State) {
         self.leave_state(id);
+        let Some(session) = self.sessions.get_mut(id.0).and_then(Option::as_mut) else { return };
+        session.state = state;
         match state {
             State::Handshaking { deadline } => {
                 self.handshaking.insert((deadline, id));
             }
             State::InLine => self.line.push_back(id),
             State::Parked => self.parked += 1,
-            State::Served => self.served += 1,
+            State::Served => {
+                self.served += 1;
+                session.flow.into_iter().for_each(|flow| self.roster.take_place(flow));
+            }
             State::Closing { .. } => {}
-        }
-        if let Some(session) = self.session(id) {
-            session.state = state;
         }
         self.settle(id);
     }
@@ -102,6 +104,7 @@ impl Server {
             State::Parked => self.parked -= 1,
             State::Served => {
                 self.served -= 1;
+                session.flow.into_iter().for_each(|flow| self.roster.leave_place(flow));
                 self.places_changed = true;
             }
             State::Closing { .. } => {}

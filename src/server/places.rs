@@ -93,14 +93,7 @@ impl Server {
 
     /// Bytes per second promised to clients that have a place.
     pub fn promised(&self) -> u64 {
-        if !self.roster.has_guarantees() {
-            return 0;
-        }
-        self.roster
-            .iter()
-            .filter(|client| client.sessions.iter().any(|&id| self.has_place(id)))
-            .map(|client| client.rule.guarantee_bytes_per_s)
-            .sum()
+        self.roster.promised_bytes_per_s()
     }
 
     fn seat(&mut self, id: SessionId, now: Moment) {
@@ -143,7 +136,7 @@ impl Server {
         let Some(client) = flow.and_then(|flow| self.roster.by_flow(flow)) else {
             return Admission::Yes;
         };
-        if client.sessions.iter().any(|&other| other != id && self.has_place(other)) {
+        if client.places > 0 {
             return Admission::Yes;
         }
         let guarantee = client.rule.guarantee_bytes_per_s;
@@ -152,11 +145,6 @@ impl Server {
         }
         let capacity = self.capacity.bytes_per_s();
         admission::admit(capacity, self.limits.headroom, self.promised(), guarantee)
-    }
-
-    fn has_place(&self, id: SessionId) -> bool {
-        let session = self.sessions.get(id.0).and_then(Option::as_ref);
-        session.is_some_and(|session| session.state == State::Served)
     }
 
     fn refuse_promise(&mut self, id: SessionId, most_bytes_per_s: u64, now: Moment) {

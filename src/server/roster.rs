@@ -22,6 +22,8 @@ pub struct Client {
     pub flow: FlowId,
     /// Its proved sessions, oldest first.
     pub sessions: VecDeque<SessionId>,
+    /// How many of them have a place.
+    pub places: usize,
     /// Bytes given to it since the server started.
     pub given_bytes: u64,
     /// Answers given, so that its sessions take turns.
@@ -92,7 +94,8 @@ pub struct Roster {
     clients: BTreeMap<FlowId, Client>,
     by_key: BTreeMap<PublicKey, FlowId>,
     next_flow: u32,
-    has_guarantees: bool,
+    /// Guarantees of the clients that have a place.
+    promised_bytes_per_s: u64,
 }
 
 impl Roster {
@@ -100,7 +103,6 @@ impl Roster {
     /// who does not keep its sessions.
     pub fn replace(&mut self, rules: Vec<ClientRule>) -> Replaced {
         let mut new_psk = Vec::new();
-        self.has_guarantees = rules.iter().any(|rule| rule.guarantee_bytes_per_s > 0);
         let mut gone = std::mem::take(&mut self.by_key);
         for rule in rules {
             let key = rule.key;
@@ -118,8 +120,10 @@ impl Roster {
             }
         }
         let gone = gone.into_values().filter_map(|flow| self.clients.remove(&flow));
-        let gone =
-            gone.map(|client| (client.flow, client.sessions.into_iter().collect())).collect();
+        let gone = gone.map(|client| (client.flow, client.sessions.into_iter().collect()));
+        let gone = gone.collect();
+        let seated = self.clients.values().filter(|client| client.places > 0);
+        self.promised_bytes_per_s = seated.map(|client| client.rule.guarantee_bytes_per_s).sum();
         Replaced { new_psk, gone }
     }
 
@@ -131,6 +135,7 @@ impl Roster {
             rule,
             flow,
             sessions: VecDeque::new(),
+            places: 0,
             given_bytes: 0,
             turns: 0,
             last_end: None,
@@ -140,11 +145,6 @@ impl Roster {
             log_lines_at: Moment::ZERO,
         };
         self.clients.insert(flow, client);
-    }
-
-    /// Whether any client is guaranteed anything.
-    pub fn has_guarantees(&self) -> bool {
-        self.has_guarantees
     }
 
     /// All clients, in the order they came into the file.
@@ -177,6 +177,29 @@ impl Roster {
         let count = client.sessions.len();
         let start = client.turns % count.max(1);
         (0..count).map(|step| client.sessions[(start + step) % count]).find(|&id| can_take(id))
+    }
+
+    /// Bytes per second promised to clients that have a place.
+    pub fn promised_bytes_per_s(&self) -> u64 {
+        self.promised_bytes_per_s
+    }
+
+    /// A session of the flow got a place.
+    pub fn take_place(&mut self, flow: FlowId) {
+        let Some(client) = self.clients.get_mut(&flow) else { return };
+        client.places += 1;
+        if client.places == 1 {
+            self.promised_bytes_per_s += client.rule.guarantee_bytes_per_s;
+        }
+    }
+
+    /// A session of the flow left its place.
+    pub fn leave_place(&mut self, flow: FlowId) {
+        let Some(client) = self.clients.get_mut(&flow) else { return };
+        client.places -= 1;
+        if client.places == 0 {
+            self.promised_bytes_per_s -= client.rule.guarantee_bytes_per_s;
+        }
     }
 
     /// A session ended.

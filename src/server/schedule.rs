@@ -91,20 +91,32 @@ enum Place {
     Paused(Moment),
 }
 
-/// The scheduler. All operations cost O(log n) in the flows that want bytes.
-#[derive(Debug)]
-pub struct Scheduler {
-    sample_size: u64,
-    flows: BTreeMap<FlowId, Flow>,
+/// The flows that want bytes.
+#[derive(Debug, Default)]
+struct Queues {
     by_tag: BTreeSet<(u128, u64, FlowId)>,
     by_guarantee_tag: BTreeSet<(u128, u64, FlowId)>,
     by_due: BTreeSet<(u128, FlowId)>,
     paused: BTreeSet<(Moment, FlowId)>,
-    /// The lowest tag of those that wanted bytes when somebody was last served.
-    virtual_now: u128,
-    /// The same of the tags by guarantee.
-    virtual_guarantee_now: u128,
     order: u64,
+}
+
+/// The two virtual times.
+#[derive(Debug, Default, Clone, Copy)]
+struct VirtualNow {
+    /// The lowest tag of those that wanted bytes when somebody was last served.
+    tag: u128,
+    /// The same of the tags by guarantee.
+    guarantee_tag: u128,
+}
+
+/// The scheduler. All operations cost O(log n) in the flows.
+#[derive(Debug)]
+pub struct Scheduler {
+    sample_size: u64,
+    flows: BTreeMap<FlowId, Flow>,
+    queues: Queues,
+    virtual_now: VirtualNow,
 }
 
 impl Scheduler {
@@ -113,13 +125,8 @@ impl Scheduler {
         Scheduler {
             sample_size: sample_size as u64,
             flows: BTreeMap::new(),
-            by_tag: BTreeSet::new(),
-            by_guarantee_tag: BTreeSet::new(),
-            by_due: BTreeSet::new(),
-            paused: BTreeSet::new(),
-            virtual_now: 0,
-            virtual_guarantee_now: 0,
-            order: 0,
+            queues: Queues::default(),
+            virtual_now: VirtualNow::default(),
         }
     }
 
@@ -127,12 +134,11 @@ impl Scheduler {
     pub fn set_rule(&mut self, id: FlowId, rule: FlowRule, now: Moment) {
         let want = self.flows.get(&id).map_or(0, |flow| flow.want);
         self.set_want(id, 0, now);
-        let (tag, guarantee_tag) = (self.virtual_now, self.virtual_guarantee_now);
         let flow = self.flows.entry(id).or_insert(Flow {
             rule,
             want: 0,
-            tag,
-            guarantee_tag,
+            tag: self.virtual_now.tag,
+            guarantee_tag: self.virtual_now.guarantee_tag,
             kept_until: nanos(now),
             idle_at: nanos(now),
             limit_empty_at: 0,
@@ -148,8 +154,8 @@ impl Scheduler {
 
     /// Forgets a flow.
     pub fn remove(&mut self, id: FlowId) {
-        self.unqueue(id);
-        self.flows.remove(&id);
+        let Some(mut flow) = self.flows.remove(&id) else { return };
+        self.queues.remove(id, &mut flow);
     }
 
     /// Says how many bytes a flow wants in all; 0 makes it idle. Unknown flows are ignored.
@@ -162,32 +168,32 @@ impl Scheduler {
             if !was_idle {
                 flow.idle_at = nanos(now);
             }
-            self.unqueue(id);
+            self.queues.remove(id, flow);
         } else if was_idle {
-            self.wake(id, now);
-            self.queue(id, now);
+            flow.wake(self.virtual_now, self.sample_size, now);
+            self.queues.add(id, flow, self.sample_size, now);
         } else if smaller && matches!(flow.place, Place::Paused(_)) {
             // Less may fit into the bucket at once.
-            self.unqueue(id);
-            self.queue(id, now);
+            self.queues.remove(id, flow);
+            self.queues.add(id, flow, self.sample_size, now);
         }
     }
 
     /// Flows that want bytes, limited ones included.
     pub fn waiting(&self) -> usize {
-        self.by_tag.len() + self.paused.len()
+        self.queues.by_tag.len() + self.queues.paused.len()
     }
 
     /// Whether somebody could be served at `now`.
     pub fn has_turn(&mut self, now: Moment) -> bool {
         self.resume(now);
-        !self.by_tag.is_empty()
+        !self.queues.by_tag.is_empty()
     }
 
     /// Who is next for at most `slice` bytes. Asking changes nothing: [`Scheduler::charge`] does.
     pub fn poll_turn(&mut self, slice: usize, now: Moment) -> Option<Turn> {
         self.resume(now);
-        let id = self.due(now).or_else(|| Some(self.by_tag.first()?.2))?;
+        let id = self.queues.due(now).or_else(|| Some(self.queues.by_tag.first()?.2))?;
         let flow = self.flows.get(&id)?;
         let at_most = flow.want.min(slice as u64).min(flow.bucket(self.sample_size, now)).max(1);
         Some(Turn { flow: id, at_most: usize::try_from(at_most).unwrap_or(slice) })
@@ -195,21 +201,20 @@ impl Scheduler {
 
     /// Charges a flow for bytes it was given, and queues it again if it wants more.
     pub fn charge(&mut self, id: FlowId, bytes: usize, now: Moment) {
-        self.unqueue(id);
+        let Some(flow) = self.flows.get_mut(&id) else { return };
+        self.queues.remove(id, flow);
         let (sample_size, bytes) = (self.sample_size, bytes as u64);
         let lowest = |set: &BTreeSet<(u128, u64, FlowId)>| set.first().map_or(u128::MAX, |t| t.0);
-        let (lowest_tag, lowest_guarantee_tag) =
-            (lowest(&self.by_tag), lowest(&self.by_guarantee_tag));
-        let Some(flow) = self.flows.get_mut(&id) else { return };
-        self.virtual_now = self.virtual_now.max(flow.tag.min(lowest_tag));
+        let virtual_now = &mut self.virtual_now;
+        virtual_now.tag = virtual_now.tag.max(flow.tag.min(lowest(&self.queues.by_tag)));
         flow.tag += virtual_span(bytes, flow.rule.weight.into());
-        flow.tag = flow.tag.min(flow.tag_max(self.virtual_now, sample_size));
+        flow.tag = flow.tag.min(flow.tag_max(virtual_now.tag, sample_size));
         if flow.rule.guarantee_bytes_per_s > 0 {
             let guarantee = flow.rule.guarantee_bytes_per_s;
-            let lowest = flow.guarantee_tag.min(lowest_guarantee_tag);
-            self.virtual_guarantee_now = self.virtual_guarantee_now.max(lowest);
+            let lowest = flow.guarantee_tag.min(lowest(&self.queues.by_guarantee_tag));
+            virtual_now.guarantee_tag = virtual_now.guarantee_tag.max(lowest);
             flow.guarantee_tag += virtual_span(bytes, guarantee);
-            let most = flow.guarantee_tag_max(self.virtual_guarantee_now, sample_size);
+            let most = flow.guarantee_tag_max(virtual_now.guarantee_tag, sample_size);
             flow.guarantee_tag = flow.guarantee_tag.min(most);
             let span = nanos_for(bytes, guarantee);
             let ahead = nanos_for(sample_size, guarantee).max(span);
@@ -222,7 +227,7 @@ impl Scheduler {
         flow.want = flow.want.saturating_sub(bytes);
         flow.idle_at = nanos(now);
         if flow.want > 0 {
-            self.queue(id, now);
+            self.queues.add(id, flow, sample_size, now);
         }
     }
 
@@ -235,9 +240,24 @@ impl Scheduler {
 
     /// When a limited flow may go on, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.paused.first().map(|&(at, _)| at)
+        self.queues.paused.first().map(|&(at, _)| at)
     }
 
+    /// Lets flows go on whose limit allows it again, as if back from idle.
+    fn resume(&mut self, now: Moment) {
+        while let Some(&(at, id)) = self.queues.paused.first() {
+            if at > now {
+                return;
+            }
+            let flow = self.flows.get_mut(&id).expect("paused flows exist");
+            self.queues.remove(id, flow);
+            flow.wake(self.virtual_now, self.sample_size, now);
+            self.queues.add(id, flow, self.sample_size, now);
+        }
+    }
+}
+
+impl Queues {
     /// Whom guarantees put first, if one is due.
     fn due(&self, now: Moment) -> Option<FlowId> {
         let &(kept_until, _) = self.by_due.first()?;
@@ -247,25 +267,11 @@ impl Scheduler {
         Some(self.by_guarantee_tag.first()?.2)
     }
 
-    /// Back from idle: at the present of both virtual times. What its guarantee had fallen
-    /// behind melts away while it wants nothing, so that a pause for the next request costs
-    /// nothing and a long one leaves no claim.
-    fn wake(&mut self, id: FlowId, now: Moment) {
-        let (virtual_now, sample_size) = (self.virtual_now, self.sample_size);
-        let guarantee_now = self.virtual_guarantee_now;
-        let Some(flow) = self.flows.get_mut(&id) else { return };
-        flow.tag = flow.tag.clamp(virtual_now, flow.tag_max(virtual_now, sample_size));
-        let most = flow.guarantee_tag_max(guarantee_now, sample_size);
-        flow.guarantee_tag = flow.guarantee_tag.clamp(guarantee_now, most);
-        let idle = nanos(now).saturating_sub(flow.idle_at);
-        flow.kept_until = flow.kept_until.max(nanos(now).min(flow.kept_until + 2 * idle));
-    }
-
-    fn queue(&mut self, id: FlowId, now: Moment) {
+    /// Puts a flow that stands nowhere where it belongs.
+    fn add(&mut self, id: FlowId, flow: &mut Flow, sample_size: u64, now: Moment) {
         self.order += 1;
         let order = self.order;
-        let Some(flow) = self.flows.get_mut(&id) else { return };
-        if let Some(at) = flow.limited_until(self.sample_size, now) {
+        if let Some(at) = flow.limited_until(sample_size, now) {
             flow.idle_at = nanos(now);
             flow.place = Place::Paused(at);
             self.paused.insert((at, id));
@@ -279,35 +285,36 @@ impl Scheduler {
         }
     }
 
-    fn unqueue(&mut self, id: FlowId) {
-        let Some(flow) = self.flows.get_mut(&id) else { return };
+    /// Takes a flow out; its tags and its rule are those it was added with.
+    fn remove(&mut self, id: FlowId, flow: &mut Flow) {
         match std::mem::replace(&mut flow.place, Place::Idle) {
             Place::Idle => {}
             Place::Queued(order) => {
                 self.by_tag.remove(&(flow.tag, order, id));
-                self.by_guarantee_tag.remove(&(flow.guarantee_tag, order, id));
-                self.by_due.remove(&(flow.kept_until, id));
+                if flow.rule.guarantee_bytes_per_s > 0 {
+                    self.by_guarantee_tag.remove(&(flow.guarantee_tag, order, id));
+                    self.by_due.remove(&(flow.kept_until, id));
+                }
             }
             Place::Paused(at) => {
                 self.paused.remove(&(at, id));
             }
         }
     }
-
-    /// Lets flows go on whose limit allows it again, as if back from idle.
-    fn resume(&mut self, now: Moment) {
-        while let Some(&(at, id)) = self.paused.first() {
-            if at > now {
-                return;
-            }
-            self.unqueue(id);
-            self.wake(id, now);
-            self.queue(id, now);
-        }
-    }
 }
 
 impl Flow {
+    /// Back from idle: at the present of both virtual times. What its guarantee had fallen
+    /// behind melts away while it wants nothing, so that a pause for the next request costs
+    /// nothing and a long one leaves no claim.
+    fn wake(&mut self, virtual_now: VirtualNow, sample_size: u64, now: Moment) {
+        self.tag = self.tag.clamp(virtual_now.tag, self.tag_max(virtual_now.tag, sample_size));
+        let most = self.guarantee_tag_max(virtual_now.guarantee_tag, sample_size);
+        self.guarantee_tag = self.guarantee_tag.clamp(virtual_now.guarantee_tag, most);
+        let idle = nanos(now).saturating_sub(self.idle_at);
+        self.kept_until = self.kept_until.max(nanos(now).min(self.kept_until + 2 * idle));
+    }
+
     /// How far the tag may be ahead. Without a guarantee no tag ever gets there.
     fn tag_max(&self, virtual_now: u128, sample_size: u64) -> u128 {
         virtual_now + AHEAD_MAX_SAMPLES * virtual_span(sample_size, self.rule.weight.into())

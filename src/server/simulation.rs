@@ -424,7 +424,18 @@ impl World {
             let count = per_client.get(&Some(client.flow)).copied().unwrap_or(0);
             assert!(count <= client.rule.max_sessions, "{}", client.rule.name);
         }
-        let promised = server.promised();
+        let seated = |id: &SessionId| {
+            let session = server.sessions.get(id.0).and_then(Option::as_ref);
+            session.is_some_and(|session| session.state == State::Served)
+        };
+        let promised = server.clients().filter(|client| client.sessions.iter().any(seated));
+        let promised: u64 = promised.map(|client| client.rule.guarantee_bytes_per_s).sum();
+        assert_eq!(promised, server.promised(), "what is promised is summed up wrongly");
+        let seated =
+            |flow| server.iter().any(|(_, s)| s.state == State::Served && s.flow == Some(flow));
+        let seated = server.clients().filter(|client| seated(client.flow));
+        let summed: u64 = seated.map(|client| client.rule.guarantee_bytes_per_s).sum();
+        assert_eq!(promised, summed);
         if let (true, Some(capacity)) = (promised > promised_before, server.capacity_bytes_per_s())
         {
             let fits = promised <= super::admission::promisable(capacity, self.limits.headroom);

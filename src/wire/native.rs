@@ -54,7 +54,9 @@ pub struct Responder {
 }
 
 enum ResponderState {
-    AwaitHello(Box<HandshakeState>),
+    /// No curve arithmetic before the first message is there whole: connecting alone costs
+    /// nothing.
+    AwaitHello(PrivateKey, SharedHedge),
     /// The key was reported; the caller decides whether to welcome it.
     Judged(Box<HandshakeState>),
     AwaitProof(Box<TransportState>),
@@ -67,19 +69,20 @@ enum ResponderState {
 impl Responder {
     /// A session that waits for the client's first message.
     pub fn new(private: &PrivateKey, hedge: SharedHedge) -> Self {
-        let handshake = builder(private, hedge)
-            .build_responder()
-            .expect("keys have the right length and all primitives are compiled in");
-        Responder { state: ResponderState::AwaitHello(Box::new(handshake)) }
+        Responder { state: ResponderState::AwaitHello(private.clone(), hedge) }
     }
 
     fn hello(
-        mut handshake: Box<HandshakeState>,
+        private: PrivateKey,
+        hedge: SharedHedge,
         input: &mut Vec<u8>,
     ) -> Result<(ResponderState, Option<Request>), CodecError> {
         if frame::next_len(input, HELLO_LEN, HELLO_LEN)?.is_none() {
-            return Ok((ResponderState::AwaitHello(handshake), None));
+            return Ok((ResponderState::AwaitHello(private, hedge), None));
         }
+        let mut handshake = builder(&private, hedge)
+            .build_responder()
+            .expect("keys have the right length and all primitives are compiled in");
         let mut payload = [0; TAG_LEN];
         handshake
             .read_message(&input[LENGTH_LEN..LENGTH_LEN + HELLO_LEN], &mut payload)
@@ -87,7 +90,7 @@ impl Responder {
         input.drain(..LENGTH_LEN + HELLO_LEN);
         let key = handshake.get_remote_static().and_then(|key| key.try_into().ok());
         let key = PublicKey(key.ok_or(CodecError::BadMessage)?);
-        Ok((ResponderState::Judged(handshake), Some(Request::Hello(key))))
+        Ok((ResponderState::Judged(Box::new(handshake)), Some(Request::Hello(key))))
     }
 
     fn welcome(
@@ -117,8 +120,8 @@ impl ServerCodec for Responder {
         _output: &mut Vec<u8>,
     ) -> Result<Option<Request>, CodecError> {
         match std::mem::replace(&mut self.state, ResponderState::Broken) {
-            ResponderState::AwaitHello(handshake) => {
-                let (state, request) = Self::hello(handshake, input)?;
+            ResponderState::AwaitHello(private, hedge) => {
+                let (state, request) = Self::hello(private, hedge, input)?;
                 self.state = state;
                 Ok(request)
             }
@@ -300,6 +303,7 @@ fn seal(
     output: &mut Vec<u8>,
 ) -> Result<(), CodecError> {
     let sealed_len = message.len() + TAG_LEN;
+    output.reserve(LENGTH_LEN + sealed_len);
     frame::push_len(sealed_len, output);
     let start = output.len();
     output.resize(start + sealed_len, 0);

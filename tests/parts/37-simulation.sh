@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# about: more than a million steps of the seeded simulation, and as many of a new seed
+# about: four million steps of the seeded simulation, and a million of a new seed
 # needs: cargo:rustup/cargo
 # timeout: 900
 set -euo pipefail
 
-steps=${NETRNG_SIM_STEPS:-300000}
+steps=${NETRNG_SIM_STEPS:-1000000}
 simulate() {
     NETRNG_SIM_STEPS=$steps "$@" cargo test --locked --profile sim --lib \
         server::simulation -- --nocapture
