@@ -8,7 +8,7 @@
 //!     cargo bench --bench end_to_end [-- OPTIONS]
 //!
 //!     --quick             one short round
-//!     --window SAMPLES    what each client keeps outstanding, instead of 16
+//!     --window SAMPLES    what each client keeps outstanding, instead of 8
 //!     --source FILE       only this source
 //!     --clients COUNT     only this many clients
 //!     --binary FILE       another netrng than this one, to compare builds
@@ -28,9 +28,12 @@ const RATIO_MAX: f64 = 1.5;
 /// Jain's index at 1,000 clients, at least.
 const JAIN_MIN: f64 = 0.999;
 /// Samples that each client keeps outstanding, unless `--window` says otherwise.
-const WINDOW: u32 = 16;
-/// A cell goes on, up to four times its span, until it has moved this much.
+const WINDOW: u32 = 8;
+/// A cell goes on, up to four times its span, until it has moved this much ...
 const BYTES_MIN: u64 = 100_000_000;
+/// ... and so many samples a client: where in its window each client stands when the clock
+/// starts and stops is chance, and must not look like unfairness.
+const SAMPLES_MIN: u64 = 300;
 
 fn main() -> ExitCode {
     if rig::run_part() {
@@ -88,6 +91,7 @@ impl Default for Cell {
 impl Cell {
     fn take(&mut self, server: &Server, clients: u32, window: u32, span: Duration) {
         let warm_up = Duration::from_millis(300);
+        let bytes_min = BYTES_MIN.max(u64::from(clients) * SAMPLES_MIN * u64::from(SAMPLE));
         let mut load = Load::arm(&Plan {
             address: server.address,
             server_key: server.key,
@@ -96,7 +100,7 @@ impl Cell {
             keys: clients,
             window: window * SAMPLE,
             connecting_max: 64,
-            then: Then::Measure { warm_up, span, bytes_min: BYTES_MIN },
+            then: Then::Measure { warm_up, span, bytes_min },
         });
         load.go();
         load.begin();

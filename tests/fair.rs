@@ -140,8 +140,9 @@ fn with_many_waiting_slices_shrink_and_a_round_takes_a_second() {
         lens().min(),
         lens().max()
     );
-    // The rate is measured, and answers of before and after a new measure meet.
-    let most = RATE + RATE / 4;
+    // The rate is measured, and a busy machine reads its FIFO in bursts. Whole samples would make
+    // it ten times the rate.
+    let most = 2 * RATE;
     assert!(longest <= most, "{longest} bytes went to others between two answers");
     assert!(lens().all(|len| len >= 64), "answers of less than 64 bytes");
     let largest = lens().max().unwrap();

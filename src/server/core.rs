@@ -25,7 +25,7 @@ pub const OUTSTANDING_MAX: u32 = 64 * 1024;
 pub const OUTPUT_MAX: usize = 16 * 1024;
 /// Bytes given away before sockets are looked at again, so that a fast source does not keep
 /// the loop from them.
-const SERVE_BYTES_MAX: usize = 128 * 1024;
+const SERVE_BYTES_MAX: usize = 256 * 1024;
 /// Messages that each sample given earns: a request, a ping, and to spare.
 const MESSAGES_PER_SAMPLE: u32 = 4;
 /// When a client refused for want of capacity may try again. Capacity changes when another
