@@ -50,8 +50,8 @@ fn shares_follow_weights() {
 fn equal_clients_are_never_more_than_a_sample_apart_whatever_they_ask() {
     let habits = [
         // Half a second's worth, so that nobody runs out because its thread was not called up.
-        Habit { ask: 2048, keep: 32 * 1024 },
-        Habit { ask: 64, keep: 32 * 1024 },
+        Habit::STEADY,
+        Habit { ask: 64, keep: 64 * 1024 },
         // Greedy: as much outstanding as the server books.
         Habit { ask: 8 * 1024, keep: 64 * 1024 },
     ];

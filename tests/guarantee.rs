@@ -11,6 +11,7 @@ use support::raw::RawClient;
 use support::scene::{PLAIN, Scene};
 use support::site::Site;
 use support::wait;
+use support::wait::Stopwatch;
 
 const SAMPLE: u64 = 2048;
 const REFUSED: &str = "is refused";
@@ -114,8 +115,10 @@ fn a_guarantee_is_kept_against_any_weight_and_the_rest_is_shared() {
     let pullers = scene.pull(&[Habit::STEADY; 3]);
     scene.wait_for_given(&pullers, 50 * SAMPLE);
     let start = scene.position();
+    let clock = Stopwatch::start();
     scene.wait_for_given(&pullers, 300 * SAMPLE);
     let deal = scene.end(pullers);
+    let seconds = clock.elapsed().as_secs_f64();
 
     let part = start..deal.window().end;
     let shares = deal.shares(&part);
@@ -125,7 +128,9 @@ fn a_guarantee_is_kept_against_any_weight_and_the_rest_is_shared() {
     // least.
     let due = (all as f64) * GUARANTEE as f64 / RATE as f64;
     assert!(shares[0] as f64 >= due * 0.98, "{} where {due} are promised", shares[0]);
-    assert!((shares[0] as f64) <= due * 1.2, "much more than promised: {shares:?}");
+    // And never more, but for what a second of arrears makes good: its weight is next to none.
+    let most = GUARANTEE as f64 * (seconds + 1.0) * 1.02 + SAMPLE as f64;
+    assert!(shares[0] as f64 <= most, "{shares:?} in {seconds} s: more than {most}");
     let drift = deal.drift(&part, (1, 9.0), (2, 9.0));
     assert!(drift <= 2.0 * SAMPLE as f64 / 9.0, "the others drifted {drift} bytes apart");
 }
@@ -163,7 +168,9 @@ fn when_the_source_slows_down_promises_shrink_in_proportion_and_no_new_one_is_ma
 
     let shares = deal.shares(&(start..end));
     println!("shares {shares:?} of {}", end - start);
-    let ratio = shares[0] as f64 / shares[1] as f64;
-    assert!((1.92..=2.08).contains(&ratio), "{ratio} where 2 was promised: {shares:?}");
+    // Each has a small sample more or less than is due at both ends of the part.
+    let drift = deal.drift(&(start..end), (0, 12.0), (1, 6.0));
+    let most = 2.0 * (512.0 / 12.0 + 512.0 / 6.0);
+    assert!(drift <= most, "12 to 6 were promised, and they drifted {drift} apart: {shares:?}");
     assert!(shares[2] * 50 <= shares[0], "nothing was promised to the third: {shares:?}");
 }

@@ -19,8 +19,9 @@ pub struct Habit {
 }
 
 impl Habit {
-    /// Wants bytes at every moment.
-    pub const STEADY: Habit = Habit { ask: 2048, keep: 32 * 1024 };
+    /// Wants bytes at every moment: as many as the server books for one session, so that its
+    /// thread may be kept waiting on a busy machine.
+    pub const STEADY: Habit = Habit { ask: 2048, keep: 64 * 1024 };
 }
 
 /// A client that pulls until the server ends its session or it is told to stop.
