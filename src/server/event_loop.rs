@@ -217,6 +217,7 @@ impl EventLoop {
                 return Some(Duration::ZERO);
             }
         }
+        self.setup.stock.top_up();
         let deadlines = [
             self.server.poll_timeout(),
             self.accept_paused_until,
