@@ -34,7 +34,9 @@ fn main() -> ExitCode {
     match dispatch(invocation) {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {
-            log::error!("{}", failure.text);
+            if !failure.text.is_empty() {
+                log::error!("{}", failure.text);
+            }
             failure.exit.into()
         }
     }

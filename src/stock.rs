@@ -92,6 +92,14 @@ impl Stock {
         inside.hungry
     }
 
+    /// Asks to be woken by the next sample, however many are there; `false` if none will come
+    /// before somebody takes some.
+    pub fn ask_for_more(&self) -> bool {
+        let mut inside = self.inside();
+        inside.hungry = !inside.reader_rests && inside.samples.len() < self.capacity;
+        inside.hungry
+    }
+
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.inside().samples.is_empty()
@@ -169,6 +177,15 @@ mod tests {
         stock.wipe();
         assert!(stock.is_empty());
         assert!(!put(&stock, 3), "nobody asked since");
+    }
+
+    #[test]
+    fn whoever_wants_to_see_it_fill_is_woken_until_it_is_full() {
+        let stock = Stock::new(2);
+        assert!(!put(&stock, 1));
+        assert!(stock.ask_for_more());
+        assert!(put(&stock, 2), "though one was there");
+        assert!(!stock.ask_for_more(), "it is full");
     }
 
     #[test]

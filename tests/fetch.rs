@@ -63,10 +63,14 @@ fn upstreams_take_turns_and_a_dead_one_stops_nobody() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let running = fetch([one.address, two.address, closed].map(upstream).into());
     let mut counts = [0; 3];
-    for _ in 0..200 {
+    for _ in 0..100 {
+        // Turns are among those who have something: let both.
+        eventually("both to have a sample in hand", || {
+            running.fetchers.statuses[..2].iter().all(|s| s.state() == FetchState::Full)
+        });
         counts[usize::from(running.sample().as_bytes()[0])] += 1;
     }
-    assert!(counts[1] >= 80 && counts[2] >= 80, "{counts:?}");
+    assert!(counts[1] >= 40 && counts[2] >= 40, "{counts:?}");
 }
 
 #[test]

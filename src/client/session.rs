@@ -74,7 +74,7 @@ impl fmt::Display for FetchError {
             FetchError::Local(error) => write!(f, "cannot use the connection: {error}"),
             FetchError::Refused => f.write_str(
                 "the server ended the handshake: is `public-key` its public key, and does its \
-                 clients file list ours?",
+                 clients file list ours? (Or it is too busy for newcomers.)",
             ),
             FetchError::HandshakeTimeout => write!(
                 f,
@@ -97,6 +97,13 @@ impl fmt::Display for FetchError {
             }
             FetchError::Closed => f.write_str("the server closed the connection"),
             FetchError::Lost(error) => write!(f, "the connection failed: {error}"),
+            FetchError::Bye(ByeReason::Replaced, _) => f.write_str(
+                "the server said goodbye: another client came with our key; is this configuration \
+                 on two machines?",
+            ),
+            FetchError::Bye(ByeReason::NoCapacity, _) => f.write_str(
+                "the server said goodbye: our guarantee does not fit beside the others'",
+            ),
             FetchError::Bye(reason, _) => write!(f, "the server said goodbye: {reason}"),
         }
     }

@@ -4,14 +4,13 @@ use super::demo::verdict::Grouped;
 use super::{Exit, Failure};
 use crate::server::Limits;
 use crate::server::admission::{Capacity, promisable};
-use crate::source::device::Device;
+use crate::source::draw::{Chunks, DrawError};
 use crate::source::fips::FipsCounters;
-use crate::source::health::{HealthTests, STARTUP_BYTES, default_min_entropy};
+use crate::source::health::{HealthFailure, HealthTests, STARTUP_BYTES, default_min_entropy};
 use crate::sys;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// Guarantees that the table lists, bytes per second: from what a kernel of today takes (64
 /// bytes a minute) to what an old rngd drinks.
@@ -21,49 +20,49 @@ const READ_LEN: usize = 2048;
 /// Between two looks at the progress line.
 const PROGRESS_SPAN: Duration = Duration::from_millis(200);
 
+/// A source that gives nothing for this long is given up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What was measured.
+struct Measured {
+    capacity: Capacity,
+    fips: FipsCounters,
+    health: HealthTests,
+    failure: Option<HealthFailure>,
+    bytes: u64,
+    in_read: Duration,
+}
+
 /// Reads `path` for `span` and prints what it carries.
 ///
 /// # Errors
-/// A source that cannot be read, ends, or fails a health test.
+/// A source that cannot be read or fails a health test.
 pub fn assess(path: &Path, span: Duration) -> Result<(), Failure> {
-    let source = |why: &dyn std::fmt::Display| {
-        Failure::new(Exit::Source, format_args!("source {}: {why}", path.display()))
+    let chunks = Chunks::open(path, READ_LEN, STALL_TIMEOUT)?;
+    let min_entropy = default_min_entropy(chunks.quality);
+    let mut measured = Measured {
+        capacity: Capacity::default(),
+        fips: FipsCounters::new(),
+        health: HealthTests::new(min_entropy),
+        failure: None,
+        bytes: 0,
+        in_read: Duration::ZERO,
     };
-    let mut device = Device::open(path, 0).map_err(|error| source(&error))?;
-    let min_entropy = default_min_entropy(device.quality());
-    let mut health = HealthTests::new(min_entropy);
-    let (mut capacity, mut fips) = (Capacity::default(), FipsCounters::new());
-    let mut buffer = Zeroizing::new([0; READ_LEN]);
-    let (mut bytes, mut in_read) = (0, Duration::ZERO);
-    let start = sys::now();
-    let mut shown = start;
-    let mut failure = None;
-    while in_read < span || bytes < STARTUP_BYTES as u64 {
-        let before = sys::now();
-        let count = device.read(&mut buffer[..]).map_err(|error| source(&error))?;
-        let now = sys::now();
-        bytes += count as u64;
-        in_read += now - before;
-        capacity.handle_reading(count as u64, now - before);
-        fips.update(&buffer[..count]);
-        if failure.is_none() {
-            failure = health.check(&buffer[..count]).err();
-        }
-        if now.since(shown) >= PROGRESS_SPAN {
-            shown = now;
-            progress(in_read.as_secs_f64() / span.as_secs_f64(), bytes)?;
-        }
-        // A source so fast that reading takes no time must not keep us.
-        if now.since(start) > span * 2 {
-            break;
+    let ended = measured.read(&chunks, span)?;
+    let Measured { capacity, fips, failure, bytes, in_read, .. } = measured;
+    if bytes < STARTUP_BYTES as u64 {
+        if let Some(why) = ended {
+            return Err(why.into());
         }
     }
-    progress(1.0, bytes)?;
     let report = fips.report();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", device.description())?;
+    writeln!(out, "{}", chunks.description)?;
     let rate = capacity.bytes_per_s().unwrap_or_else(|| average(bytes, in_read));
     writeln!(out, "  rate          {} bytes/s ({} bytes read)", Grouped(rate), Grouped(bytes))?;
+    if let Some(why) = ended {
+        writeln!(out, "  ended early   {why}")?;
+    }
     let health = failure.map_or_else(
         || format!("passed (SP 800-90B, claimed min-entropy {min_entropy:.2} bits per byte)"),
         |failure| format!("FAILED: {failure}"),
@@ -72,13 +71,45 @@ pub fn assess(path: &Path, span: Duration) -> Result<(), Failure> {
     writeln!(
         out,
         "  FIPS 140-2    {} of {} blocks failed; chance alone fails 1 in 1,250",
-        report.blocks_failed,
-        report.blocks_ok + report.blocks_failed
+        Grouped(report.blocks_failed),
+        Grouped(report.blocks_ok + report.blocks_failed)
     )?;
-    table(&mut out, rate)?;
     match failure {
-        None => Ok(()),
-        Some(failure) => Err(source(&failure)),
+        None => Ok(table(&mut out, rate)?),
+        Some(failure) => {
+            Err(Failure::new(Exit::Source, format_args!("source {}: {failure}", path.display())))
+        }
+    }
+}
+
+impl Measured {
+    /// Reads for `span`; why it ended before, if it did.
+    fn read(&mut self, chunks: &Chunks, span: Duration) -> Result<Option<DrawError>, Failure> {
+        let start = sys::now();
+        let mut shown = start;
+        // Time that the device had, not time that others kept us from it; but a source so fast
+        // that reading takes none of it must not keep us either.
+        while self.in_read < span && sys::now().since(start) < span * 2 {
+            let chunk = match chunks.next() {
+                Ok(chunk) => chunk,
+                Err(why) => return Ok(Some(why)),
+            };
+            let bytes = chunk.bytes.as_bytes();
+            self.bytes += bytes.len() as u64;
+            self.in_read += chunk.span;
+            self.capacity.handle_reading(bytes.len() as u64, chunk.span);
+            self.fips.update(bytes);
+            if self.failure.is_none() {
+                self.failure = self.health.check(bytes).err();
+            }
+            let now = sys::now();
+            if now.since(shown) >= PROGRESS_SPAN {
+                shown = now;
+                progress(self.in_read.as_secs_f64() / span.as_secs_f64(), self.bytes)?;
+            }
+        }
+        progress(1.0, self.bytes)?;
+        Ok(None)
     }
 }
 

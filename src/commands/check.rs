@@ -16,6 +16,10 @@ pub fn check(path: &Path) -> Result<(), Failure> {
     match &config {
         Config::Server(server) => {
             text += &format!("\n# The server's public key: {}\n", public_key(&server.private_key));
+            if !server.source.path.exists() {
+                let device = server.source.path.display();
+                text += &format!("# {device} does not exist now; a server waits for it.\n");
+            }
             if let Some(missing) = &server.clients.missing {
                 text += &format!("# No clients yet: {missing}\n");
             }

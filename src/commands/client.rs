@@ -3,16 +3,19 @@
 use super::{Exit, Failure, signals};
 use crate::client::{self, Upstream};
 use crate::config::ClientConfig;
-use crate::sink::{self, SinkError};
+use crate::sink::{self, Sink, SinkError};
 use crate::sys::{self, latch::latch};
 use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
 use ::log::info;
-use crossbeam_channel::select;
+use crossbeam_channel::{RecvTimeoutError, select};
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// How long the sink may take to end: a child gets two seconds between TERM and KILL.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the threads may take to end. Looking a name up cannot be interrupted.
 const END_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -22,11 +25,24 @@ const END_PATIENCE: Duration = Duration::from_millis(200);
 /// A sentence and a code: the sink cannot be had, or is no more.
 pub fn run(config: ClientConfig) -> Result<(), Failure> {
     let stop_signal = signals::stop()?;
+    let reload_signal = signals::reload()?;
+    std::thread::Builder::new().name("hangup".into()).spawn(move || {
+        while signals::wait(&reload_signal) {
+            info!("SIGHUP: a client reads its configuration only when it starts; restart it");
+        }
+    })?;
+    if config.sink == Sink::Stdout && std::io::stdout().is_terminal() {
+        return Err(Failure::new(
+            Exit::Sink,
+            "standard output is a terminal, and random bytes would garble it: send it to a file or \
+             a program",
+        ));
+    }
     let (trigger, stop) = latch()?;
     let (samples, received) = crossbeam_channel::bounded(0);
     let feed = sink::start(&config.sink, received, &stop, sys::random::jitter)?;
     let names: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    info!("drawing from {}", names.join(", "));
+    info!("will draw from {}", names.join(", "));
     let fetchers = client::start(
         config.upstreams,
         config.sink.request_size(),
@@ -45,7 +61,12 @@ pub fn run(config: ClientConfig) -> Result<(), Failure> {
         recv(signal) -> _ => {
             info!("stopping");
             drop(trigger);
-            feed.ended.recv()
+            // A terminal that takes no more output (Ctrl-S) keeps the feed thread: go without it.
+            match feed.ended.recv_timeout(STOP_PATIENCE) {
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => Err(crossbeam_channel::RecvError),
+                Ok(ended) => Ok(ended),
+            }
         }
         recv(feed.ended) -> ended => {
             drop(trigger);

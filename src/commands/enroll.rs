@@ -1,7 +1,7 @@
 //! `enroll NAME`: makes a client's key and pre-shared key from the tested source, adds the
 //! client to the clients file, and prints the client's whole configuration.
 
-use super::keys::print_line;
+use super::keys::print_secret;
 use super::{Exit, Failure};
 use crate::config::{self, Config, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
@@ -35,6 +35,15 @@ pub fn enroll(path: &Path, name: &str, address: Option<&str>) -> Result<(), Fail
         return Err(Failure::new(Exit::Usage, format_args!("{name:?} is no client name: {rule}")));
     }
     let address = address.map_or_else(|| own_address(&server), |text| Ok(text.to_owned()))?;
+    if config::parse_address(&address).is_none() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format_args!(
+                "--address: found {address:?}; want \"host\", \"host:port\", \"192.0.2.1:8989\" or \
+                 \"[2001:db8::1]:8989\""
+            ),
+        ));
+    }
     // From here on alone: two enrolments at once must not lose each other's client.
     let file = &server.clients_file;
     let cannot_add = |error: io::Error| {
@@ -68,13 +77,14 @@ pub fn enroll(path: &Path, name: &str, address: Option<&str>) -> Result<(), Fail
         &psk,
     );
     append(file, &entry).map_err(cannot_add)?;
-    print_line(text.trim_end())?;
+    print_secret(text.trim_end())?;
     let file = file.display();
     let mut err = io::stderr().lock();
     let _ = writeln!(
         err,
-        "netrng: {name} stands in {file} now; a running server takes it in on SIGHUP.\n\
-         netrng: put what was printed on {name} as /etc/netrng.toml (mode 0600), and nowhere else."
+        "netrng: {name} was added to {file}; if the server runs, send it SIGHUP.\n\
+         netrng: its configuration goes to {name} as /etc/netrng.toml (mode 0600), and nowhere else; \
+         it finds the server at {address}."
     );
     Ok(())
 }
@@ -98,7 +108,7 @@ fn own_address(server: &ServerConfig) -> Result<String, Failure> {
 }
 
 /// Appends to the clients file in one step: whoever reads it sees all of the entry or none of
-/// it, whatever happens in between. Owner and mode stay; a new file is for its owner alone.
+/// it, whatever happens in between. Owner and group stay; others lose what access they had.
 fn append(path: &Path, entry: &str) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut temporary_name = std::ffi::OsString::from(".");
@@ -110,7 +120,8 @@ fn append(path: &Path, entry: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => (Zeroizing::default(), None),
         Err(error) => return Err(error),
     };
-    let mode = metadata.as_ref().map_or(0o600, |metadata| metadata.mode() & 0o777);
+    // It holds a secret from now on, so it is not for others, whatever it was before.
+    let mode = metadata.as_ref().map_or(0o600, |metadata| metadata.mode() & 0o640);
     // What an enrolment that was killed left behind.
     let _ = fs::remove_file(&temporary);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;

@@ -5,6 +5,7 @@ use crate::keys::PrivateKey;
 use crate::sys::random::try_random;
 use crate::wire::native::public_key;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Prints a new private key.
@@ -23,7 +24,7 @@ pub fn genkey() -> Result<(), Failure> {
     }
     let key = PrivateKey::new(bytes);
     bytes.zeroize();
-    print_line(&key.to_text())
+    print_secret(&key.to_text())
 }
 
 /// Reads a private key from stdin and prints its public key.
@@ -43,6 +44,19 @@ pub fn pubkey() -> Result<(), Failure> {
         )
     })?;
     print_line(&public_key(&key).to_string())
+}
+
+/// Prints a secret to stdout, and warns if that is a file that others may read.
+///
+/// # Errors
+/// [`Exit::System`], if it cannot be written.
+pub(super) fn print_secret(text: &str) -> Result<(), Failure> {
+    if crate::sys::process::is_open_to_others(std::io::stdout().as_fd()) {
+        log::warn!(
+            "the secret goes to a file that others may read: chmod 600 it, or umask 077 first"
+        );
+    }
+    print_line(text)
 }
 
 /// Prints one line to stdout.

@@ -85,6 +85,10 @@ impl From<SinkError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            // Whoever read our output has seen enough.
+            return Failure::new(Exit::Ok, "");
+        }
         Failure::new(Exit::System, format_args!("the system refuses: {error}"))
     }
 }

@@ -19,6 +19,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Descriptors that are no connections: listeners, device, log, epoll, signals.
+const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
 /// Connections that wait to be accepted, per address.
 const BACKLOG: i32 = 1024;
 
@@ -35,16 +37,25 @@ pub fn run(config: ServerConfig, path: &Path) -> Result<(), Failure> {
     if let Some(missing) = &config.clients.missing {
         warn!("no clients yet: {missing}");
     }
+    let limits = &config.limits;
+    let wanted = (limits.max_clients + limits.max_waiting + limits.max_handshakes) as u64
+        + DESCRIPTORS_OF_OUR_OWN;
+    let descriptors = sys::harden::raise_descriptor_limit();
+    if descriptors < wanted {
+        warn!(
+            "the system allows {descriptors} open files, max-clients, max-waiting and \
+             max-handshakes may need {wanted}: lower them, or raise the limit (ulimit -n, LimitNOFILE=)"
+        );
+    }
     let parts = Parts {
         stop: signals::stop()?,
         reload: signals::reload()?,
-        on_reload: reload_from(path.to_owned()),
+        on_reload: reload_from(path.to_owned(), &config),
         on_ready: Box::new(|| sys::notify::notify("READY=1")),
     };
     let (event_loop, reader, _) = assemble(config, listeners, parts)?;
     std::thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
     event_loop.run()?;
-    sys::notify::notify("STOPPING=1");
     info!("stopped");
     Ok(())
 }
@@ -109,11 +120,22 @@ fn seed(hedge: SharedHedge) -> Option<Box<dyn FnOnce(Sample) + Send>> {
 }
 
 /// SIGHUP: clients and limits anew. Broken files change nothing, and the log says why.
-fn reload_from(path: PathBuf) -> Reload {
+fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
+    let fixed = |config: &ServerConfig| {
+        (config.listen.clone(), config.source.clone(), public_key(&config.private_key))
+    };
+    let started = fixed(started);
     Box::new(move || match Config::load(&path) {
         Ok(Config::Server(config)) => {
+            if fixed(&config) != started {
+                warn!(
+                    "{}: listen, [source] and the server's key take effect with a restart only",
+                    path.display()
+                );
+            }
             if let Some(missing) = &config.clients.missing {
-                warn!("no clients: {missing}");
+                error!("{missing}; nothing is reloaded");
+                return None;
             }
             Some((config.clients.rules, config.limits))
         }

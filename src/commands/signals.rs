@@ -26,10 +26,14 @@ pub fn reload() -> io::Result<UnixStream> {
     Ok(read)
 }
 
-/// Waits for a byte.
-pub fn wait(mut stream: &UnixStream) {
+/// Waits for a signal; `false` if none can come any more.
+pub fn wait(mut stream: &UnixStream) -> bool {
     let mut byte = [0];
-    while matches!(stream.read(&mut byte), Err(error) if error.kind() == io::ErrorKind::Interrupted)
-    {
+    loop {
+        match stream.read(&mut byte) {
+            Ok(count) => return count > 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
     }
 }

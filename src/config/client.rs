@@ -107,7 +107,9 @@ pub(super) fn show_address(host: &str, port: u16) -> String {
 }
 
 /// Host and port; the brackets of IPv6 are taken off.
-fn parse_address(text: &str) -> Option<(String, u16)> {
+/// A server's `host`, `host:port`, `192.0.2.1:8989` or `[2001:db8::1]:8989`; the port is 8989
+/// unless it is given.
+pub fn parse_address(text: &str) -> Option<(String, u16)> {
     let six = |host: &str| host.parse::<Ipv6Addr>().is_ok();
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) if six(host) => (host, None),

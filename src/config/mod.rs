@@ -16,7 +16,7 @@ mod table;
 mod text;
 pub mod units;
 
-pub use client::ClientConfig;
+pub use client::{ClientConfig, parse_address};
 pub use clients::{
     CLIENT_NAME_RULE, ClientDefaults, Clients, is_client_name, load_clients, parse_clients,
 };

@@ -25,6 +25,7 @@ pub(super) const SERVER_KEYS: &[&str] = &[
     "max-waiting",
     "max-handshakes",
     "max-handshakes-per-address",
+    "handshakes-per-s",
     "handshakes-per-s-per-address",
     "handshake-timeout",
     "idle-timeout",
@@ -133,6 +134,9 @@ fn read_limits(server: &Table<'_>, sample_size: usize) -> Result<Limits, ConfigE
             default.max_handshakes_per_address,
             CLIENTS,
         )?,
+        handshakes_per_s: server
+            .entry("handshakes-per-s")
+            .map_or(Ok(default.handshakes_per_s), |e| e.count(HANDSHAKES_PER_S))?,
         handshakes_per_s_per_address: server
             .entry("handshakes-per-s-per-address")
             .map_or(Ok(default.handshakes_per_s_per_address), |e| e.count(HANDSHAKES_PER_S))?,

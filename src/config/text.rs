@@ -39,6 +39,7 @@ impl Display for ServerConfig {
         writeln!(f, "max-waiting = {}", limits.max_waiting)?;
         writeln!(f, "max-handshakes = {}", limits.max_handshakes)?;
         writeln!(f, "max-handshakes-per-address = {}", limits.max_handshakes_per_address)?;
+        writeln!(f, "handshakes-per-s = {}", limits.handshakes_per_s)?;
         writeln!(f, "handshakes-per-s-per-address = {}", limits.handshakes_per_s_per_address)?;
         writeln!(f, "handshake-timeout = \"{}\"", show_time(limits.handshake_timeout))?;
         writeln!(f, "idle-timeout = \"{}\"", show_time(limits.idle_timeout))?;

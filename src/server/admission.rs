@@ -10,6 +10,9 @@ use std::time::Duration;
 const READING_SPAN: Duration = Duration::from_millis(200);
 /// ... or after this many bytes, so that a fast source is not read for nothing.
 const READING_BYTES: u64 = 1 << 20;
+/// Bytes at the start that count for nothing: devices have read ahead by then, and the start-up
+/// test of the source is as long.
+const SKIP_BYTES: u64 = 1024;
 /// Readings that the estimate looks back on: 3 s of a slow source. The median of 15 is not
 /// moved by a burst from a device's own buffer, nor by one long pause.
 const READINGS_MAX: usize = 15;
@@ -18,21 +21,41 @@ const READINGS_MAX: usize = 15;
 /// nobody asks is neither slow nor fast.
 #[derive(Debug, Default)]
 pub struct Capacity {
+    skipped_bytes: u64,
     bytes: u64,
     span: Duration,
     rates: VecDeque<u64>,
     /// The median of `rates`.
-    estimate: Option<u64>,
+    median: Option<u64>,
 }
 
 impl Capacity {
     /// Takes a reading in; says whether the estimate was made anew.
     pub fn handle_reading(&mut self, bytes: u64, span: Duration) -> bool {
+        if self.skipped_bytes < SKIP_BYTES {
+            self.skipped_bytes += bytes;
+            return false;
+        }
         self.bytes += bytes;
         self.span += span;
         if self.span < READING_SPAN && self.bytes < READING_BYTES {
             return false;
         }
+        self.close_reading();
+        true
+    }
+
+    /// The source rests, because nobody takes what it gave: if nothing is known of it yet, what
+    /// was read has to do. Says whether that made the estimate.
+    pub fn handle_rest(&mut self) -> bool {
+        let first = self.median.is_none() && self.bytes > 0;
+        if first {
+            self.close_reading();
+        }
+        first
+    }
+
+    fn close_reading(&mut self) {
         let nanos = self.span.as_nanos().max(1);
         let rate = u128::from(self.bytes) * 1_000_000_000 / nanos;
         self.rates.push_back(u64::try_from(rate).unwrap_or(u64::MAX));
@@ -41,15 +64,14 @@ impl Capacity {
         }
         self.bytes = 0;
         self.span = Duration::ZERO;
-        let mut rates: Vec<u64> = self.rates.iter().copied().collect();
-        rates.sort_unstable();
-        self.estimate = rates.get(rates.len() / 2).copied();
-        true
+        let mut sorted: Vec<u64> = self.rates.iter().copied().collect();
+        sorted.sort_unstable();
+        self.median = sorted.get(sorted.len() / 2).copied();
     }
 
     /// Bytes per second; `None` until the first reading is complete.
     pub fn bytes_per_s(&self) -> Option<u64> {
-        self.estimate
+        self.median
     }
 
     /// Forgets all: after a failure the source may have become another one.
@@ -95,7 +117,6 @@ pub fn admit(
 /// Bytes per second that may be promised in all.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 pub fn promisable(capacity_bytes_per_s: u64, headroom: f64) -> u64 {
-    // In thousandths, so that rates beyond 2^53 lose nothing that matters.
     (capacity_bytes_per_s as f64 * headroom) as u64
 }
 
@@ -105,6 +126,7 @@ mod tests {
 
     fn fed(readings: &[(u64, u64)]) -> Option<u64> {
         let mut capacity = Capacity::default();
+        capacity.handle_reading(SKIP_BYTES, Duration::from_micros(1));
         for &(bytes, millis) in readings {
             capacity.handle_reading(bytes, Duration::from_millis(millis));
         }
@@ -138,6 +160,19 @@ mod tests {
     fn a_full_stock_counts_for_nothing() {
         // Nobody asks for an hour: no reads, no readings, and the estimate stands.
         assert_eq!(fed(&[(2048, 200), (2048, 200)]), Some(10_240));
+    }
+
+    #[test]
+    fn a_source_that_rests_before_a_reading_is_complete_is_known_by_what_it_gave() {
+        let mut capacity = Capacity::default();
+        capacity.handle_reading(SKIP_BYTES, Duration::from_millis(100));
+        assert!(!capacity.handle_rest(), "nothing but the start-up test was read yet");
+        capacity.handle_reading(34_816, Duration::from_millis(1));
+        assert_eq!(capacity.bytes_per_s(), None);
+        assert!(capacity.handle_rest());
+        assert_eq!(capacity.bytes_per_s(), Some(34_816_000));
+        capacity.handle_reading(10, Duration::from_millis(1));
+        assert!(!capacity.handle_rest(), "only as long as nothing is known");
     }
 
     #[test]

@@ -34,7 +34,10 @@ pub(super) const NO_CAPACITY_RETRY: Duration = Duration::from_secs(30);
 /// When a client that found even the line full may try again.
 pub(super) const FULL_RETRY: Duration = Duration::from_secs(10);
 /// What a client is told to wait while the source is out of order.
-const SOURCE_RETRY: Duration = Duration::from_secs(5);
+pub(super) const SOURCE_RETRY: Duration = Duration::from_secs(5);
+/// When a session that was replaced may come back. Two machines with one key would otherwise
+/// throw each other out without end.
+pub(super) const REPLACED_RETRY: Duration = Duration::from_secs(10);
 /// After a restart clients come back within moments; their own jitter spreads them.
 const SHUTDOWN_RETRY: Duration = Duration::from_secs(1);
 
@@ -76,7 +79,7 @@ pub struct Server {
     pub(super) roster: Roster,
     pub(super) sessions: Vec<Option<Session>>,
     pub(super) free: Vec<usize>,
-    scheduler: Scheduler,
+    pub(super) scheduler: Scheduler,
     pub(super) capacity: Capacity,
     pub(super) gate: Gate,
     /// Sessions that have not proved a key, oldest first.
@@ -104,7 +107,7 @@ impl Server {
     pub fn new(limits: Limits, clients: Vec<ClientRule>, make_codec: MakeCodec) -> Self {
         let mut server = Server {
             scheduler: Scheduler::new(limits.sample_size),
-            gate: Gate::new(limits.handshakes_per_s_per_address),
+            gate: Gate::new(limits.handshakes_per_s, limits.handshakes_per_s_per_address),
             limits,
             make_codec,
             roster: Roster::default(),
@@ -144,6 +147,11 @@ impl Server {
         self.capacity.bytes_per_s()
     }
 
+    /// How long a peer may take nothing of what is sent to it.
+    pub fn write_timeout(&self) -> Duration {
+        self.limits.write_timeout
+    }
+
     /// Sessions with a place.
     pub fn served_sessions(&self) -> usize {
         self.served
@@ -168,17 +176,23 @@ impl Server {
             *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
             return None;
         }
-        self.make_room(peer, now);
+        if let Err(refusal) = self.make_room(peer, now) {
+            self.gate.leave(peer.address);
+            debug!("{peer} refused: {refusal}");
+            *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
+            return None;
+        }
         let deadline = now + self.limits.handshake_timeout;
         let session = Session {
             peer,
             state: State::Handshaking { deadline },
-            codec: (self.make_codec)(),
+            codec: None,
             input: Vec::new(),
             output: Vec::new(),
             flow: None,
             outstanding: 0,
             active_at: now,
+            was_served: false,
             told_place: 0,
             stuck_since: None,
             timer: None,
@@ -203,6 +217,16 @@ impl Server {
 
     /// Bytes came in.
     pub fn handle_bytes(&mut self, id: SessionId, bytes: &[u8], now: Moment) {
+        let Some(session) = self.session(id) else { return };
+        if session.codec.is_none() {
+            // Before the first byte a connection costs no cryptography.
+            if let Err(refusal) = self.gate.begin_handshake(now) {
+                return self.end(id, EndReason::Refused(refusal), now);
+            }
+            let codec = (self.make_codec)();
+            let Some(session) = self.session(id) else { return };
+            session.codec = Some(codec);
+        }
         let Some(session) = self.session(id) else { return };
         session.input.extend_from_slice(bytes);
         session.fill_allowance(now);
@@ -261,9 +285,19 @@ impl Server {
     /// The source was read: so many bytes in so much time inside reads.
     pub fn handle_reading(&mut self, bytes: u64, span: Duration, now: Moment) {
         let is_first = self.capacity.bytes_per_s().is_none();
-        if !self.capacity.handle_reading(bytes, span) {
-            return;
+        if self.capacity.handle_reading(bytes, span) {
+            self.handle_capacity(is_first, now);
         }
+    }
+
+    /// The stock is full: the source rests until somebody takes from it.
+    pub fn handle_stock_full(&mut self, now: Moment) {
+        if self.capacity.handle_rest() {
+            self.handle_capacity(true, now);
+        }
+    }
+
+    fn handle_capacity(&mut self, is_first: bool, now: Moment) {
         let Some(capacity) = self.capacity.bytes_per_s() else { return };
         if is_first {
             info!("the source gives {capacity} bytes/s");
@@ -285,8 +319,12 @@ impl Server {
 
     /// The clients file was read again: new rules hold for living sessions at once.
     pub fn handle_clients(&mut self, clients: Vec<ClientRule>, now: Moment) {
-        let removed = self.roster.replace(clients);
-        for (flow, sessions) in removed {
+        let replaced = self.roster.replace(clients);
+        for id in replaced.new_psk {
+            // The old one may have leaked: who knows the new one comes back at once.
+            self.bye(id, ByeReason::NotAllowed, SHUTDOWN_RETRY, now);
+        }
+        for (flow, sessions) in replaced.gone {
             for id in sessions {
                 self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
             }
@@ -299,12 +337,14 @@ impl Server {
         for id in self.ids() {
             self.apply_rule(id, now);
         }
+        // Whoever waits for a promise may need none any more.
+        self.places_changed = true;
         self.promote(now);
     }
 
     /// Limits were read again. Sample size and stock stay as they were.
     pub fn handle_limits(&mut self, limits: Limits, now: Moment) {
-        self.gate.set_rate(limits.handshakes_per_s_per_address);
+        self.gate.set_rates(limits.handshakes_per_s, limits.handshakes_per_s_per_address);
         self.limits = Limits { sample_size: self.limits.sample_size, ..limits };
         self.places_changed = true;
         self.promote(now);
@@ -388,6 +428,11 @@ impl Server {
         self.source == SourceState::Good && self.scheduler.has_turn(now)
     }
 
+    /// Whether somebody waits for the capacity to be known.
+    pub fn is_calibrating(&self) -> bool {
+        self.capacity.bytes_per_s().is_none() && !self.line.is_empty()
+    }
+
     /// Gives bytes away until nobody wants any, the stock is empty, or sockets are due.
     /// Returns the bytes given.
     pub fn serve(&mut self, stock: &mut dyn FnMut() -> Option<Sample>, now: Moment) -> usize {
@@ -422,7 +467,7 @@ impl Server {
         session.given_bytes += count as u64;
         session.earn_messages(MESSAGES_PER_SAMPLE);
         session.active_at = now;
-        let result = session.codec.encode(Reply::Sample(piece), &mut session.output);
+        let result = session.encode(Reply::Sample(piece));
         self.counters.given_bytes += count as u64;
         self.counters.given_samples += 1;
         self.roster.record_given(flow, count as u64);
@@ -465,7 +510,7 @@ impl Server {
 
     pub(super) fn reply(&mut self, id: SessionId, reply: Reply, now: Moment) {
         let Some(session) = self.session(id) else { return };
-        match session.codec.encode(reply, &mut session.output) {
+        match session.encode(reply) {
             Ok(()) => self.touch(id),
             Err(error) => self.end(id, EndReason::Codec(error), now),
         }
@@ -483,7 +528,7 @@ impl Server {
         }
         let surplus = client.surplus_sessions();
         for old in surplus {
-            self.bye(old, ByeReason::Replaced, Duration::ZERO, now);
+            self.bye(old, ByeReason::Replaced, REPLACED_RETRY, now);
         }
         self.refresh_flow(flow, now);
     }

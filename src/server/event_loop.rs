@@ -39,14 +39,21 @@ const ACCEPTS_MAX: usize = 32;
 const HANDSHAKES_MAX: usize = 4;
 /// Bytes read from one session a turn: some 150 requests.
 const READ_LEN: usize = 4096;
+/// Reads of what a peer still had to say when it got its BYE.
+const DRAIN_READS_MAX: usize = 16;
+/// What the kernel holds of our answers for one peer, bytes: bytes there are lost if the peer
+/// does not take them, and cannot be wiped. Linux doubles it for its own needs.
+const SEND_BUFFER_LEN: usize = 32 * 1024;
 /// Rounds of serving and sending a turn, before the kernel is asked again.
 const ROUNDS_MAX: usize = 8;
 /// Out of descriptors or memory, accepting rests this long: trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is said that nobody can be accepted.
+const WARN_SPAN: Duration = Duration::from_secs(60);
 /// How long sessions may take to hear BYE when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// A peer that vanished without a word is noticed after 60 s + 3 × 10 s. The kernel asks; the
-/// daemon sleeps.
+/// A peer that vanished while nothing was due to it is noticed after 60 s + 3 × 10 s. The kernel
+/// asks; the daemon sleeps.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -105,6 +112,7 @@ pub struct EventLoop {
     stop: UnixStream,
     reload: UnixStream,
     accept_paused_until: Option<Moment>,
+    accept_warned_at: Option<Moment>,
     /// Since when the stock wants more, so that the reader is expected to get somewhere.
     expecting_since: Option<Moment>,
     seen_changes: Option<u64>,
@@ -146,6 +154,7 @@ impl EventLoop {
             stop,
             reload,
             accept_paused_until: None,
+            accept_warned_at: None,
             expecting_since: None,
             seen_changes: None,
             seen_read: (0, Duration::ZERO),
@@ -216,6 +225,8 @@ impl EventLoop {
             if !self.setup.stock.ask() {
                 return Some(Duration::ZERO);
             }
+        } else if self.server.is_calibrating() && !self.setup.stock.ask_for_more() {
+            return Some(Duration::ZERO);
         }
         self.setup.stock.top_up();
         let deadlines = [
@@ -241,7 +252,10 @@ impl EventLoop {
                 }
             }
             Token(index) if index < FIRST_SESSION => {
-                self.listeners[index - FIRST_LISTENER].ready = true;
+                // Stopping closes them, and the kernel may have told of both at once.
+                if let Some(listener) = self.listeners.get_mut(index - FIRST_LISTENER) {
+                    listener.ready = true;
+                }
             }
             Token(index) => {
                 let id = SessionId(index - FIRST_SESSION);
@@ -294,7 +308,10 @@ impl EventLoop {
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
-                        warn!("cannot accept connections for now: {error}");
+                        if self.accept_warned_at.is_none_or(|at| now.since(at) >= WARN_SPAN) {
+                            self.accept_warned_at = Some(now);
+                            warn!("cannot accept connections for now: {error}");
+                        }
                         self.accept_paused_until = Some(now + ACCEPT_PAUSE);
                         return;
                     }
@@ -315,6 +332,8 @@ impl EventLoop {
         let prepared = socket
             .set_nodelay(true)
             .and_then(|()| SockRef::from(&socket).set_tcp_keepalive(&keepalive))
+            .and_then(|()| SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_LEN))
+            .and_then(|()| user_timeout(&socket, self.server.write_timeout()))
             .and_then(|()| {
                 let token = Token(FIRST_SESSION + id.0);
                 let both = Interest::READABLE | Interest::WRITABLE;
@@ -421,7 +440,11 @@ impl EventLoop {
                 // our BYE.
                 let _ = connection.socket.shutdown(std::net::Shutdown::Write);
                 let mut rest = [0; READ_LEN];
-                while matches!(connection.socket.read(&mut rest), Ok(count) if count == READ_LEN) {}
+                for _ in 0..DRAIN_READS_MAX {
+                    if !matches!(connection.socket.read(&mut rest), Ok(READ_LEN)) {
+                        break;
+                    }
+                }
             }
             // Closing frees a descriptor: accepting may go on.
             self.accept_paused_until = None;
@@ -447,6 +470,13 @@ impl EventLoop {
         if bytes != bytes_before {
             self.server.handle_reading(bytes - bytes_before, span - span_before, now);
         }
+        if !self.setup.stock.wants_more() {
+            self.server.handle_stock_full(now);
+        }
+        if self.setup.seed.is_some() && sys::random::kernel_is_seeded() {
+            // The kernel was faster.
+            self.setup.seed = None;
+        }
         if !self.is_ready && !self.setup.stock.is_empty() {
             self.is_ready = true;
             if let Some(seed) = self.setup.seed.take() {
@@ -460,7 +490,7 @@ impl EventLoop {
                     }
                 }
             }
-            info!("ready: source {} passed its tests", source.description());
+            info!("ready: source {} gives bytes", source.description());
             (self.setup.on_ready)();
         }
         self.watch(now);
@@ -501,6 +531,7 @@ impl EventLoop {
     fn shut_down(&mut self, now: Moment) {
         if self.stopping_until.is_none() {
             info!("stopping");
+            sys::notify::notify("STOPPING=1");
             self.stopping_until = Some(now + DRAIN_TIMEOUT);
             self.listeners.clear();
             self.server.handle_shutdown(now);
@@ -511,6 +542,19 @@ impl EventLoop {
         let all_gone = self.connections.iter().all(Option::is_none);
         self.stopping_until.is_some_and(|until| all_gone || until <= now)
     }
+}
+
+/// Has the kernel break a connection whose peer acknowledges nothing of what was sent for this
+/// long: keepalive does not look at those (`tcp(7)`, TCP_USER_TIMEOUT; RFC 5482).
+#[cfg(target_os = "linux")]
+fn user_timeout(socket: &TcpStream, timeout: Duration) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_user_timeout(Some(timeout))
+}
+
+/// Elsewhere the kernel's own patience has to do.
+#[cfg(not(target_os = "linux"))]
+fn user_timeout(_socket: &TcpStream, _timeout: Duration) -> io::Result<()> {
+    Ok(())
 }
 
 /// Empties a signal pipe; whether anything was in it.

@@ -20,45 +20,76 @@ const HANDSHAKE: u64 = 1000;
 pub enum Refusal {
     /// This address begins handshakes faster than allowed.
     HandshakeRate,
+    /// All addresses together do, or more than this machine is to spend on it.
+    AllHandshakesRate,
     /// More addresses knock than are remembered.
     TooManyAddresses,
+    /// Too many connections are in the middle of a handshake.
+    Crowded,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Refusal::HandshakeRate => "handshake-rate",
+            Refusal::AllHandshakesRate => "all-handshakes-rate",
+            Refusal::Crowded => "crowded",
             Refusal::TooManyAddresses => "too-many-addresses",
         })
     }
+}
+
+/// A token bucket for handshakes; it holds one second's worth.
+#[derive(Debug)]
+struct Bucket {
+    milli_tokens: u64,
+    filled_at: Moment,
 }
 
 #[derive(Debug)]
 struct Knocker {
     /// Connections from here that have not proved a key.
     pending: usize,
-    /// Token bucket for handshakes.
-    milli_tokens: u64,
-    filled_at: Moment,
+    bucket: Bucket,
 }
 
 /// The gate.
 #[derive(Debug)]
 pub struct Gate {
     handshakes_per_s: u64,
+    per_address_per_s: u64,
+    all: Bucket,
     knockers: BTreeMap<IpAddr, Knocker>,
 }
 
 impl Gate {
-    /// A gate that lets each address begin so many handshakes per second, with a burst of as
-    /// many.
-    pub fn new(handshakes_per_s_per_address: u32) -> Self {
-        Gate { handshakes_per_s: handshakes_per_s_per_address.into(), knockers: BTreeMap::new() }
+    /// A gate for so many handshakes per second, and so many connections per second from each
+    /// address; bursts of as many.
+    pub fn new(handshakes_per_s: u32, per_address_per_s: u32) -> Self {
+        Gate {
+            handshakes_per_s: handshakes_per_s.into(),
+            per_address_per_s: per_address_per_s.into(),
+            all: Bucket::full(handshakes_per_s.into(), Moment::ZERO),
+            knockers: BTreeMap::new(),
+        }
     }
 
-    /// Changes the rate.
-    pub fn set_rate(&mut self, handshakes_per_s_per_address: u32) {
-        self.handshakes_per_s = handshakes_per_s_per_address.into();
+    /// Changes the rates.
+    pub fn set_rates(&mut self, handshakes_per_s: u32, per_address_per_s: u32) {
+        self.handshakes_per_s = handshakes_per_s.into();
+        self.per_address_per_s = per_address_per_s.into();
+    }
+
+    /// Somebody begins a handshake: from here on it costs.
+    ///
+    /// # Errors
+    /// [`Refusal::AllHandshakesRate`], if that is one too many for now.
+    pub fn begin_handshake(&mut self, now: Moment) -> Result<(), Refusal> {
+        if self.all.take(self.handshakes_per_s, now) {
+            Ok(())
+        } else {
+            Err(Refusal::AllHandshakesRate)
+        }
     }
 
     /// A connection from `address`.
@@ -73,15 +104,14 @@ impl Gate {
                 return Err(Refusal::TooManyAddresses);
             }
         }
-        let rate = self.handshakes_per_s;
-        let knocker = self.knockers.entry(address).or_insert(Knocker {
-            pending: 0,
-            milli_tokens: rate * HANDSHAKE,
-            filled_at: now,
-        });
-        knocker.fill(rate, now);
-        knocker.milli_tokens =
-            knocker.milli_tokens.checked_sub(HANDSHAKE).ok_or(Refusal::HandshakeRate)?;
+        let rate = self.per_address_per_s;
+        let knocker = self
+            .knockers
+            .entry(address)
+            .or_insert_with(|| Knocker { pending: 0, bucket: Bucket::full(rate, now) });
+        if !knocker.bucket.take(rate, now) {
+            return Err(Refusal::HandshakeRate);
+        }
         knocker.pending += 1;
         Ok(())
     }
@@ -99,15 +129,26 @@ impl Gate {
     }
 
     fn forget_idle(&mut self, now: Moment) {
-        let rate = self.handshakes_per_s;
+        let rate = self.per_address_per_s;
         self.knockers.retain(|_, knocker| {
-            knocker.fill(rate, now);
-            knocker.pending > 0 || knocker.milli_tokens < rate * HANDSHAKE
+            knocker.bucket.fill(rate, now);
+            knocker.pending > 0 || knocker.bucket.milli_tokens < rate * HANDSHAKE
         });
     }
 }
 
-impl Knocker {
+impl Bucket {
+    fn full(rate: u64, now: Moment) -> Self {
+        Bucket { milli_tokens: rate * HANDSHAKE, filled_at: now }
+    }
+
+    fn take(&mut self, rate: u64, now: Moment) -> bool {
+        self.fill(rate, now);
+        let left = self.milli_tokens.checked_sub(HANDSHAKE);
+        self.milli_tokens = left.unwrap_or(self.milli_tokens);
+        left.is_some()
+    }
+
     fn fill(&mut self, rate: u64, now: Moment) {
         let millis = u64::try_from(now.since(self.filled_at).as_millis()).unwrap_or(u64::MAX);
         let tokens = millis.saturating_mul(rate);
@@ -138,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_the_rate() {
-        let mut gate = Gate::new(5);
+        let mut gate = Gate::new(100, 5);
         let mut now = Moment::from_nanos(0);
         let entered = (0..20).filter(|_| gate.enter(host(1), now).is_ok()).count();
         assert_eq!(entered, 5);
@@ -151,7 +192,7 @@ mod tests {
 
     #[test]
     fn often_asked_it_still_fills_at_its_rate() {
-        let mut gate = Gate::new(5);
+        let mut gate = Gate::new(100, 5);
         let mut now = Moment::ZERO;
         let mut entered = 0;
         for _ in 0..10_000 {
@@ -163,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_host_cannot_hide_in_its_64() {
-        let mut gate = Gate::new(1);
+        let mut gate = Gate::new(100, 1);
         let address = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
         assert_eq!(gate.enter(address(1), Moment::ZERO), Ok(()));
         assert_eq!(gate.enter(address(2), Moment::ZERO), Err(Refusal::HandshakeRate));
@@ -171,8 +212,18 @@ mod tests {
     }
 
     #[test]
+    fn all_addresses_together_have_a_rate_of_their_own() {
+        let mut gate = Gate::new(3, 100);
+        let begun = (0..10).filter(|_| gate.begin_handshake(Moment::ZERO).is_ok()).count();
+        assert_eq!(begun, 3);
+        let later = Moment::ZERO + Duration::from_millis(400);
+        assert_eq!(gate.begin_handshake(later), Ok(()));
+        assert_eq!(gate.begin_handshake(later), Err(Refusal::AllHandshakesRate));
+    }
+
+    #[test]
     fn memory_is_bounded_and_idle_addresses_are_forgotten() {
-        let mut gate = Gate::new(10);
+        let mut gate = Gate::new(100, 10);
         for number in 0..4096 {
             assert_eq!(gate.enter(host(number), Moment::ZERO), Ok(()));
         }

@@ -4,11 +4,11 @@
 //! elsewhere.
 
 use super::core::Server;
-use super::gate;
-use super::session::{EndReason, Peer, SessionId, State};
+use super::gate::{self, Refusal};
+use super::session::{EndReason, Peer, Session, SessionId, State};
 use crate::moment::Moment;
 use crate::wire::{ByeReason, Reply};
-use log::{debug, info};
+use log::{Level, debug, log};
 use std::time::Duration;
 
 /// How long a BYE may take to be sent.
@@ -38,16 +38,7 @@ impl Server {
     pub(super) fn end(&mut self, id: SessionId, reason: EndReason, now: Moment) {
         self.leave_state(id);
         let Some(session) = self.sessions.get_mut(id.0).and_then(Option::take) else { return };
-        if !session.is_proved() {
-            debug!("{} ended before it proved a key: {reason}", session.peer);
-        } else {
-            let name = session.flow.and_then(|flow| self.roster.by_flow(flow));
-            let name = name.map_or("(removed)", |client| client.rule.name.as_str());
-            info!(
-                "client {name} at {} left: {reason}, {} bytes",
-                session.peer, session.given_bytes
-            );
-        }
+        self.log_end(&session, reason, now);
         if let Some(at) = session.timer {
             self.timers.remove(&(at, id));
         }
@@ -55,10 +46,27 @@ impl Server {
         self.ended.push_back((id, reason));
         self.free.push(id.0);
         if let Some(flow) = session.flow {
-            self.roster.forget_session(flow, id);
-            self.roster.record_end(flow, reason);
+            if session.is_proved() {
+                self.roster.forget_session(flow, id);
+                self.roster.record_end(flow, reason);
+            }
             self.refresh_flow(flow, now);
         }
+    }
+
+    fn log_end(&mut self, session: &Session, reason: EndReason, now: Moment) {
+        let peer = session.peer;
+        if !session.is_proved() {
+            return debug!("{peer} ended before it proved a key: {reason}");
+        }
+        let client = session.flow.and_then(|flow| self.roster.by_flow_mut(flow));
+        let (name, level) = match client {
+            // Whoever never had a place never came, as far as the log goes.
+            Some(client) if session.was_served => (client.rule.name.clone(), client.log_level(now)),
+            Some(client) => (client.rule.name.clone(), Level::Debug),
+            None => ("(removed)".to_owned(), Level::Info),
+        };
+        log!(level, "client {name} at {peer} left: {reason}, {} bytes", session.given_bytes);
     }
 
     /// The one place where a session's state changes: whatever counts it follows.
@@ -104,23 +112,33 @@ impl Server {
     }
 
     /// Makes room among those who have proved nothing: the oldest of a crowded address goes,
-    /// then the oldest of all. A handshake takes moments; whoever is oldest has least excuse.
-    pub(super) fn make_room(&mut self, peer: Peer, now: Moment) {
+    /// then the oldest of all. Only those go that have not even claimed a key: a handshake takes
+    /// moments, so they have least excuse, and what the others cost is paid already.
+    ///
+    /// # Errors
+    /// [`Refusal::Crowded`], if all of them are in the middle of a handshake.
+    pub(super) fn make_room(&mut self, peer: Peer, now: Moment) -> Result<(), Refusal> {
+        let block = gate::block(peer.address);
         if self.gate.pending(peer.address) > self.limits.max_handshakes_per_address {
-            let same = gate::block(peer.address);
-            let oldest = self.handshaking.iter().map(|&(_, id)| id).find(|id| {
-                let session = self.sessions.get(id.0).and_then(Option::as_ref);
-                session.is_some_and(|s| gate::block(s.peer.address) == same)
-            });
-            if let Some(id) = oldest {
-                self.end(id, EndReason::Crowded, now);
-            }
+            self.evict_silent(|session| gate::block(session.peer.address) == block, now)?;
         }
         if self.handshaking.len() >= self.limits.max_handshakes {
-            if let Some(&(_, id)) = self.handshaking.first() {
-                self.end(id, EndReason::Crowded, now);
-            }
+            self.evict_silent(|_| true, now)?;
         }
+        Ok(())
+    }
+
+    fn evict_silent(
+        &mut self,
+        which: impl Fn(&Session) -> bool,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        let oldest = self.handshaking.iter().map(|&(_, id)| id).find(|id| {
+            let session = self.sessions.get(id.0).and_then(Option::as_ref);
+            session.is_some_and(|session| session.flow.is_none() && which(session))
+        });
+        self.end(oldest.ok_or(Refusal::Crowded)?, EndReason::Crowded, now);
+        Ok(())
     }
 
     /// Sets the session's timer to its nearest deadline.

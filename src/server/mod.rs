@@ -34,7 +34,9 @@ pub struct Limits {
     pub max_handshakes: usize,
     /// The same, from one address.
     pub max_handshakes_per_address: usize,
-    /// Handshakes begun per second from one address, with a burst of as many.
+    /// Handshakes begun per second in all, with a burst of as many: what they may cost.
+    pub handshakes_per_s: u32,
+    /// Connections per second from one address, with a burst of as many.
     pub handshakes_per_s_per_address: u32,
     /// From accept to the first transport message.
     pub handshake_timeout: Duration,
@@ -56,6 +58,7 @@ impl Default for Limits {
             max_waiting: 100,
             max_handshakes: 64,
             max_handshakes_per_address: 16,
+            handshakes_per_s: 50,
             handshakes_per_s_per_address: 20,
             handshake_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(5),

@@ -5,17 +5,23 @@
 //! asks again, so idle clients that swap places cost no handshakes.
 
 use super::admission::{self, Admission};
-use super::core::{FULL_RETRY, NO_CAPACITY_RETRY, Server};
+use super::core::{FULL_RETRY, NO_CAPACITY_RETRY, SOURCE_RETRY, Server};
 use super::session::{SessionId, State};
 use crate::moment::Moment;
 use crate::wire::{ByeReason, Reply, WaitReason};
-use log::warn;
+use log::{log, warn};
 use std::time::Duration;
+
+/// Up to here in the line every step forward is told; further back, each halving.
+const TELL_EVERY_PLACE: usize = 8;
 
 impl Server {
     /// Serves a proved session, or lets it wait in line, or sends it away with a reason.
-    pub(super) fn find_place(&mut self, id: SessionId, now: Moment) {
-        if self.line.is_empty() && self.served < self.limits.max_clients {
+    /// `replaces`: it takes over from an older session of the same client, place included.
+    pub(super) fn find_place(&mut self, id: SessionId, replaces: bool, now: Moment) {
+        // Whoever waits while there are places waits for something else (see `promote`).
+        let is_next = self.line.is_empty() || !self.places_changed || replaces;
+        if is_next && self.served < self.limits.max_clients {
             match self.admission(id) {
                 Admission::Yes => return self.seat(id, now),
                 Admission::No { most_bytes_per_s } => {
@@ -30,16 +36,20 @@ impl Server {
         }
         self.set_state(id, State::InLine);
         self.tell_place(id, self.line.len(), now);
-        self.idle_check = Some(now);
+        if self.served >= self.limits.max_clients {
+            self.idle_check = Some(now);
+        }
     }
 
     /// Gives free places to those who wait, first come first served.
     pub(super) fn promote(&mut self, now: Moment) {
         while std::mem::take(&mut self.places_changed) {
+            let mut passed_over = 0;
             while self.served < self.limits.max_clients {
-                let Some(&id) = self.line.front() else { break };
+                let Some(&id) = self.line.get(passed_over) else { break };
                 match self.admission(id) {
-                    Admission::Later => break,
+                    // Its guarantee must wait until the source is known; others need not.
+                    Admission::Later => passed_over += 1,
                     Admission::Yes => self.seat(id, now),
                     Admission::No { most_bytes_per_s } => {
                         self.refuse_promise(id, most_bytes_per_s, now);
@@ -60,7 +70,7 @@ impl Server {
     /// Takes places from sessions that have been idle too long, as many as wait in line.
     pub(super) fn park_idle(&mut self, now: Moment) {
         self.idle_check = None;
-        if self.line.is_empty() {
+        if self.line.is_empty() || self.served < self.limits.max_clients {
             return;
         }
         let timeout = self.limits.idle_timeout;
@@ -75,7 +85,7 @@ impl Server {
             self.counters.parked += 1;
         }
         self.promote(now);
-        if !self.line.is_empty() {
+        if !self.line.is_empty() && self.served >= self.limits.max_clients {
             let next = idle.iter().map(|&(at, _)| at).find(|&at| at > now);
             self.idle_check = Some(next.unwrap_or(now + timeout));
         }
@@ -91,20 +101,34 @@ impl Server {
         let Some(session) = self.session(id) else { return };
         session.active_at = now;
         session.told_place = 0;
-        let flow = session.flow;
+        let (flow, peer) = (session.flow, session.peer);
+        let is_new = !std::mem::replace(&mut session.was_served, true);
         if let Some(client) = flow.and_then(|flow| self.roster.by_flow_mut(flow)) {
             client.refusal_logged = false;
+            if is_new {
+                let level = client.log_level(now);
+                log!(level, "client {} connected from {peer}", client.rule.name);
+            }
         }
         self.tell_wait(id, now);
         self.refresh(id, now);
     }
 
     fn tell_place(&mut self, id: SessionId, place: usize, now: Moment) {
+        let places_left = self.served < self.limits.max_clients;
         let Some(session) = self.session(id) else { return };
-        if std::mem::replace(&mut session.told_place, place) != place {
-            let span = Duration::from_millis(place as u64);
-            self.reply(id, Reply::Wait(WaitReason::InLine, span), now);
+        let told = session.told_place;
+        // Far back in a long line not every step is news.
+        if told == place || told != 0 && place > TELL_EVERY_PLACE && place > told / 2 {
+            return;
         }
+        session.told_place = place;
+        let reply = if places_left {
+            Reply::Wait(WaitReason::SourceStarting, SOURCE_RETRY)
+        } else {
+            Reply::Wait(WaitReason::InLine, Duration::from_millis(place as u64))
+        };
+        self.reply(id, reply, now);
     }
 
     fn admission(&self, id: SessionId) -> Admission {
@@ -115,12 +139,12 @@ impl Server {
         if client.places > 0 {
             return Admission::Yes;
         }
-        admission::admit(
-            self.capacity.bytes_per_s(),
-            self.limits.headroom,
-            self.promised(),
-            client.rule.guarantee_bytes_per_s,
-        )
+        let guarantee = client.rule.guarantee_bytes_per_s;
+        if guarantee == 0 {
+            return Admission::Yes;
+        }
+        let capacity = self.capacity.bytes_per_s();
+        admission::admit(capacity, self.limits.headroom, self.promised(), guarantee)
     }
 
     fn refuse_promise(&mut self, id: SessionId, most_bytes_per_s: u64, now: Moment) {

@@ -3,13 +3,13 @@
 //! Owns the decoding and what each request does. No device byte and no place is spent before
 //! the first transport message decrypted.
 
-use super::core::{NO_CAPACITY_RETRY, OUTPUT_MAX, OUTSTANDING_MAX, Server};
-use super::session::{EndReason, SessionId, State};
+use super::core::{NO_CAPACITY_RETRY, OUTPUT_MAX, OUTSTANDING_MAX, REPLACED_RETRY, Server};
+use super::schedule::FlowId;
+use super::session::{EndReason, Peer, SessionId, State};
 use crate::keys::{Psk, PublicKey};
 use crate::moment::Moment;
 use crate::wire::{ByeReason, Reply, Request, Welcome};
-use log::{debug, info};
-use std::time::Duration;
+use log::{debug, warn};
 
 impl Server {
     /// Decodes what came in, as far as the session may be heard now.
@@ -21,7 +21,8 @@ impl Server {
                 break;
             }
             let had_output = !session.output.is_empty();
-            let decoded = session.codec.decode(&mut session.input, &mut session.output);
+            let Some(codec) = session.codec.as_mut() else { break };
+            let decoded = codec.decode(&mut session.input, &mut session.output);
             if !had_output && !session.output.is_empty() {
                 self.touch(id);
             }
@@ -47,12 +48,13 @@ impl Server {
                 session.outstanding =
                     session.outstanding.saturating_add(count).min(OUTSTANDING_MAX);
                 if session.state == State::Parked {
-                    self.find_place(id, now);
+                    self.find_place(id, false, now);
                 }
                 self.tell_wait(id, now);
             }
             Request::Ping(token) => self.reply(id, Reply::Pong(token), now),
             Request::Bye => self.end(id, EndReason::PeerBye, now),
+            Request::Unknown => {}
         }
     }
 
@@ -91,12 +93,32 @@ impl Server {
         let Some(client) = self.roster.by_flow_mut(flow) else {
             return self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
         };
-        info!("client {} connected from {peer}", client.rule.name);
+        debug!("client {} proved its key from {peer}", client.rule.name);
         client.sessions.push_back(id);
         let replaced = client.surplus_sessions();
+        let name = client.rule.name.clone();
+        let mut replaces = false;
         for old in replaced {
-            self.bye(old, ByeReason::Replaced, Duration::ZERO, now);
+            let Some(session) = self.session(old) else { continue };
+            replaces |= session.state == State::Served;
+            if now.since(session.proved_at) < REPLACED_RETRY && session.peer.address != peer.address
+            {
+                self.warn_of_shared_key(flow, &name, old, peer);
+            }
+            self.bye(old, ByeReason::Replaced, REPLACED_RETRY, now);
         }
-        self.find_place(id, now);
+        self.find_place(id, replaces, now);
+    }
+
+    /// Two machines with one key throw each other out for ever: said once.
+    fn warn_of_shared_key(&mut self, flow: FlowId, name: &str, old: SessionId, peer: Peer) {
+        let before = self.session(old).map(|session| session.peer);
+        let Some((before, client)) = before.zip(self.roster.by_flow_mut(flow)) else { return };
+        if !std::mem::replace(&mut client.shared_key_logged, true) {
+            warn!(
+                "client {name} came from {before} and now from {peer}: do two machines share its \
+                 key? Enrol each, or raise max-sessions"
+            );
+        }
     }
 }

@@ -7,8 +7,11 @@ use super::schedule::{FlowId, FlowRule};
 use super::session::{EndReason, SessionId};
 use super::{AddressRange, ClientRule};
 use crate::keys::PublicKey;
+use crate::moment::Moment;
+use log::Level;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// One client of the clients file.
 #[derive(Debug)]
@@ -29,7 +32,17 @@ pub struct Client {
     pub last_end: Option<EndReason>,
     /// Whether its refusal for want of capacity was logged already.
     pub refusal_logged: bool,
+    /// Whether it was said that two machines seem to share its key.
+    pub shared_key_logged: bool,
+    /// Lines that the log may still hold of it, and since when they fill up again.
+    log_lines: u32,
+    log_lines_at: Moment,
 }
+
+/// Lines of one client that the log takes at once ...
+const LOG_LINES_MAX: u32 = 20;
+/// ... and how long one more takes to earn. What is beyond that is told only to `-v`.
+const LOG_LINE_SPAN: Duration = Duration::from_secs(30);
 
 impl Client {
     /// What the scheduler needs to know of the rule.
@@ -41,12 +54,38 @@ impl Client {
         }
     }
 
+    /// At which level the log is to hear of its coming or going.
+    pub fn log_level(&mut self, now: Moment) -> Level {
+        let earned = now.since(self.log_lines_at).as_secs() / LOG_LINE_SPAN.as_secs();
+        if earned > 0 {
+            let earned = u32::try_from(earned).unwrap_or(LOG_LINES_MAX);
+            self.log_lines = self.log_lines.saturating_add(earned).min(LOG_LINES_MAX);
+            self.log_lines_at = now;
+        }
+        match self.log_lines.checked_sub(1) {
+            Some(left) => {
+                self.log_lines = left;
+                Level::Info
+            }
+            None => Level::Debug,
+        }
+    }
+
     /// The oldest sessions above `max_sessions`, oldest first.
     pub fn surplus_sessions(&self) -> Vec<SessionId> {
         let most = self.rule.max_sessions.max(1) as usize;
         let surplus = self.sessions.len().saturating_sub(most);
         self.sessions.iter().copied().take(surplus).collect()
     }
+}
+
+/// Whose sessions a new clients file ends.
+#[derive(Debug, Default)]
+pub struct Replaced {
+    /// Sessions whose client has another pre-shared key now.
+    pub new_psk: Vec<SessionId>,
+    /// Clients that are gone, with their sessions.
+    pub gone: Vec<(FlowId, Vec<SessionId>)>,
 }
 
 /// All clients.
@@ -60,9 +99,10 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Takes a new clients file. A client whose key stays keeps its flow and its sessions;
-    /// those whose key is gone are returned with their sessions.
-    pub fn replace(&mut self, rules: Vec<ClientRule>) -> Vec<(FlowId, Vec<SessionId>)> {
+    /// Takes a new clients file. A client whose key stays keeps its flow; see [`Replaced`] for
+    /// who does not keep its sessions.
+    pub fn replace(&mut self, rules: Vec<ClientRule>) -> Replaced {
+        let mut new_psk = Vec::new();
         let mut gone = std::mem::take(&mut self.by_key);
         for rule in rules {
             let key = rule.key;
@@ -70,6 +110,9 @@ impl Roster {
                 Some(flow) => {
                     self.by_key.insert(key, flow);
                     if let Some(client) = self.clients.get_mut(&flow) {
+                        if client.rule.psk != rule.psk {
+                            new_psk.extend(client.sessions.iter().copied());
+                        }
                         client.rule = rule;
                     }
                 }
@@ -81,7 +124,7 @@ impl Roster {
         let gone = gone.collect();
         let seated = self.clients.values().filter(|client| client.places > 0);
         self.promised_bytes_per_s = seated.map(|client| client.rule.guarantee_bytes_per_s).sum();
-        gone
+        Replaced { new_psk, gone }
     }
 
     fn insert(&mut self, rule: ClientRule) {
@@ -97,6 +140,9 @@ impl Roster {
             turns: 0,
             last_end: None,
             refusal_logged: false,
+            shared_key_logged: false,
+            log_lines: LOG_LINES_MAX,
+            log_lines_at: Moment::ZERO,
         };
         self.clients.insert(flow, client);
     }

@@ -144,6 +144,10 @@ impl Scheduler {
             limit_empty_at: 0,
             place: Place::Idle,
         });
+        if flow.rule.guarantee_bytes_per_s != rule.guarantee_bytes_per_s {
+            // A promise holds from when it is made.
+            flow.kept_until = nanos(now);
+        }
         flow.rule = rule;
         self.set_want(id, want, now);
     }
@@ -225,6 +229,13 @@ impl Scheduler {
         if flow.want > 0 {
             self.queues.add(id, flow, sample_size, now);
         }
+    }
+
+    /// How many bytes one flow of weight 1 is ahead of another in what it was charged.
+    #[cfg(test)]
+    pub fn lead_bytes(&self, flow: FlowId, other: FlowId) -> i128 {
+        let tag = |id| i128::try_from(self.flows[&id].tag).unwrap_or(i128::MAX);
+        (tag(flow) - tag(other)) / (1 << 40)
     }
 
     /// When a limited flow may go on, if nothing else happens before.

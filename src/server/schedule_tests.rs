@@ -176,6 +176,18 @@ fn a_new_rule_holds_at_once() {
     assert!((ratio - 3.0).abs() < 0.05, "{ratio}");
 }
 
+#[test]
+fn a_new_guarantee_owes_nothing_for_the_time_before() {
+    let mut line = Line::new(10_000, &[FlowRule::default(); 2]);
+    (0..2).for_each(|flow| line.want(flow, MUCH));
+    line.run(Duration::from_secs(60));
+    let before = (line.got(0), line.got(1));
+    line.scheduler.set_rule(FlowId(0), rule(1, 8000, None), line.now);
+    line.run(Duration::from_secs(3));
+    let (one, other) = (line.got(0) - before.0, line.got(1) - before.1);
+    assert!(other >= 4000, "{one} bytes where 24,000 are promised, {other} left for the other");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -5,7 +5,7 @@
 use super::gate::Refusal;
 use super::schedule::FlowId;
 use crate::moment::Moment;
-use crate::wire::{ByeReason, CodecError, ServerCodec};
+use crate::wire::{ByeReason, CodecError, Reply, ServerCodec};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -115,8 +115,8 @@ pub struct Session {
     pub peer: Peer,
     /// Its life cycle.
     pub state: State,
-    /// Its protocol.
-    pub codec: Box<dyn ServerCodec + Send>,
+    /// Its protocol, from its first byte on.
+    pub codec: Option<Box<dyn ServerCodec + Send>>,
     /// Received and not yet decoded.
     pub input: Vec<u8>,
     /// Encoded and not yet sent.
@@ -127,6 +127,8 @@ pub struct Session {
     pub outstanding: u32,
     /// When it was last given bytes or a place.
     pub active_at: Moment,
+    /// Whether it ever had a place: only then the log tells of it.
+    pub was_served: bool,
     /// The place in the line it was last told, from 1.
     pub told_place: usize,
     /// Since when `output` has made no progress; `None` while it is empty.
@@ -154,6 +156,15 @@ impl Session {
             _ => None,
         };
         [stuck, state].into_iter().flatten().min()
+    }
+
+    /// Appends the wire form of `reply` to the output.
+    ///
+    /// # Errors
+    /// As [`ServerCodec::encode`].
+    pub fn encode(&mut self, reply: Reply) -> Result<(), CodecError> {
+        let codec = self.codec.as_mut().ok_or(CodecError::OutOfOrder)?;
+        codec.encode(reply, &mut self.output)
     }
 
     /// Lets it send messages again, at the rate that clients are allowed.

@@ -88,13 +88,13 @@ impl From<io::Error> for DeviceError {
 pub struct Device {
     file: File,
     path: PathBuf,
-    is_regular: bool,
+    is_seekable: bool,
     /// The kernel's name of the generator when the device was opened, for `/dev/hwrng` only.
     current: Option<String>,
 }
 
 impl Device {
-    /// Opens a device, FIFO or file. A FIFO waits for its writer. A regular file goes on at
+    /// Opens a device, FIFO or file. A FIFO waits for its writer. A file or disk goes on at
     /// `offset`: bytes already read are never read again.
     ///
     /// # Errors
@@ -102,21 +102,21 @@ impl Device {
     pub fn open(path: &Path, offset: u64) -> Result<Self, DeviceError> {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
-        let is_regular = metadata.file_type().is_file();
-        if is_regular {
+        let is_seekable = metadata.file_type().is_file() || metadata.file_type().is_block_device();
+        if is_seekable {
             file.seek(SeekFrom::Start(offset))?;
         }
         let is_hwrng = metadata.file_type().is_char_device()
             && (major(metadata.rdev()), minor(metadata.rdev())) == HWRNG_MAJOR_MINOR;
         let current = if is_hwrng { kernel_says("rng_current") } else { None };
-        let device = Device { file, path: path.to_owned(), is_regular, current };
+        let device = Device { file, path: path.to_owned(), is_seekable, current };
         device.check_current()?;
         Ok(device)
     }
 
-    /// Whether it is a regular file, whose bytes are the same each time.
-    pub fn is_regular(&self) -> bool {
-        self.is_regular
+    /// Whether it is a regular file or a disk, whose bytes are the same each time they are read.
+    pub fn is_seekable(&self) -> bool {
+        self.is_seekable
     }
 
     /// Reads at least one byte, blocking.

@@ -1,10 +1,17 @@
-//! A few tested bytes at once, for keys: open, start-up test, draw, close.
+//! Reading a source for a while and with patience that ends: a few tested bytes for keys, or a
+//! look at what it gives.
+//!
+//! Owns the one-off reading; the server's reader thread is `reader`.
 
 use super::Settings;
 use super::device::{Device, DeviceError};
 use super::health::{HealthTests, STARTUP_BYTES, default_min_entropy};
 use crate::sample::Sample;
+use crate::sys;
+use crossbeam_channel::{Receiver, Sender};
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Why no tested bytes could be had.
@@ -23,31 +30,141 @@ impl fmt::Display for DrawError {
 impl std::error::Error for DrawError {}
 
 /// `count` bytes that nobody else gets, from a source that passed its start-up test, tested
-/// themselves as well. Blocks as long as the device does.
+/// themselves as well.
 ///
 /// # Errors
-/// [`DrawError`], if the source cannot be read or fails a test.
+/// [`DrawError`], if the source cannot be read, fails a test, or gives nothing for its
+/// `stall_timeout`.
 pub fn draw(settings: &Settings, count: usize) -> Result<Sample, DrawError> {
     let error = |why: String| DrawError { source: settings.path.display().to_string(), why };
-    let device_error = |why: DeviceError| error(why.to_string());
-    let mut device = Device::open(&settings.path, 0).map_err(device_error)?;
-    let min_entropy = settings.min_entropy.unwrap_or_else(|| default_min_entropy(device.quality()));
-    let mut health = HealthTests::new(min_entropy);
-    let mut bytes = Zeroizing::new(vec![0; STARTUP_BYTES + count]);
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let got = device.read(&mut bytes[filled..]).map_err(device_error)?;
-        health.check(&bytes[filled..filled + got]).map_err(|failure| error(failure.to_string()))?;
-        filled += got;
+    let opened = Chunks::open(&settings.path, STARTUP_BYTES + count, settings.stall_timeout)?;
+    if opened.is_seekable {
+        return Err(error(
+            "it is a file, which gives the same bytes each time: keys need a device".to_owned(),
+        ));
     }
-    Ok(Sample::new(bytes[STARTUP_BYTES..].to_vec()))
+    let min_entropy = settings.min_entropy.unwrap_or_else(|| default_min_entropy(opened.quality));
+    let mut health = HealthTests::new(min_entropy);
+    let mut bytes = Sample::default();
+    while bytes.len() < STARTUP_BYTES + count {
+        let chunk = opened.next()?.bytes;
+        health.check(chunk.as_bytes()).map_err(|failure| error(failure.to_string()))?;
+        bytes.append(chunk);
+    }
+    drop(bytes.split_front(STARTUP_BYTES));
+    Ok(bytes.split_front(count))
+}
+
+/// What one read gave.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The bytes.
+    pub bytes: Sample,
+    /// How long the read took.
+    pub span: Duration,
+}
+
+/// A source read by a thread of its own, so that whoever wants the bytes can give up on a device
+/// that hangs. The thread reads only when it is asked.
+#[derive(Debug)]
+pub struct Chunks {
+    /// What the source is called.
+    pub description: String,
+    /// What the kernel says of it.
+    pub quality: Option<u32>,
+    /// Whether it gives the same bytes each time.
+    pub is_seekable: bool,
+    path: PathBuf,
+    stall_timeout: Duration,
+    chunks: Receiver<Result<Chunk, DeviceError>>,
+}
+
+struct Opened {
+    description: String,
+    quality: Option<u32>,
+    is_seekable: bool,
+}
+
+impl Chunks {
+    /// Opens a source, to be read `read_len` bytes at a time.
+    ///
+    /// # Errors
+    /// [`DrawError`], if it cannot be opened, or not within `stall_timeout` (a FIFO without a
+    /// writer).
+    pub fn open(path: &Path, read_len: usize, stall_timeout: Duration) -> Result<Self, DrawError> {
+        let (put, chunks) = crossbeam_channel::bounded(0);
+        let (opened, is_opened) = crossbeam_channel::bounded(1);
+        let device_path = path.to_owned();
+        let work = move || read(&device_path, read_len, &opened, &put);
+        let started = std::thread::Builder::new().name("draw".into()).spawn(work);
+        let error = |why: String| DrawError { source: path.display().to_string(), why };
+        started.map_err(|why| error(why.to_string()))?;
+        match is_opened.recv_timeout(stall_timeout) {
+            Ok(Ok(opened)) => Ok(Chunks {
+                description: opened.description,
+                quality: opened.quality,
+                is_seekable: opened.is_seekable,
+                path: path.to_owned(),
+                stall_timeout,
+                chunks,
+            }),
+            Ok(Err(why)) => Err(error(why.to_string())),
+            Err(_) => {
+                Err(error(format!("it gives nothing since {} s", stall_timeout.as_secs_f32())))
+            }
+        }
+    }
+
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// [`DrawError`], if there are none, or none for the stall timeout.
+    pub fn next(&self) -> Result<Chunk, DrawError> {
+        let why = match self.chunks.recv_timeout(self.stall_timeout) {
+            Ok(Ok(chunk)) => return Ok(chunk),
+            Ok(Err(why)) => why.to_string(),
+            Err(_) => format!("it gives nothing since {} s", self.stall_timeout.as_secs_f32()),
+        };
+        Err(DrawError { source: self.path.display().to_string(), why })
+    }
+}
+
+/// Reads until nobody takes any more.
+fn read(
+    path: &Path,
+    read_len: usize,
+    opened: &Sender<Result<Opened, DeviceError>>,
+    put: &Sender<Result<Chunk, DeviceError>>,
+) {
+    let mut device = match Device::open(path, 0) {
+        Ok(device) => device,
+        Err(why) => return drop(opened.send(Err(why))),
+    };
+    let about = Opened {
+        description: device.description(),
+        quality: device.quality(),
+        is_seekable: device.is_seekable(),
+    };
+    if opened.send(Ok(about)).is_err() {
+        return;
+    }
+    let mut buffer = Zeroizing::new(vec![0; read_len]);
+    loop {
+        let before = sys::now();
+        let chunk = device.read(&mut buffer).map(|count| Chunk {
+            bytes: Sample::new(buffer[..count].to_vec()),
+            span: sys::now() - before,
+        });
+        let ended = chunk.is_err();
+        if put.send(chunk).is_err() || ended {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
-    use std::time::Duration;
 
     fn settings(path: &Path) -> Settings {
         Settings {
@@ -63,6 +180,15 @@ mod tests {
     fn the_kernels_generator_passes_and_zeros_do_not() {
         let bytes = draw(&settings(Path::new("/dev/urandom")), 64).unwrap();
         assert_eq!(bytes.len(), 64);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = draw(&settings(file.path()), 64).unwrap_err().to_string();
+        assert!(error.contains("it is a file"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        sys::pipe::make_fifo(&fifo).unwrap();
+        let hanging = Settings { stall_timeout: Duration::from_millis(50), ..settings(&fifo) };
+        let error = draw(&hanging, 64).unwrap_err().to_string();
+        assert!(error.ends_with("it gives nothing since 0.05 s"), "{error}");
         let error = draw(&settings(Path::new("/dev/zero")), 64).unwrap_err().to_string();
         assert!(error.starts_with("source /dev/zero: repetition count test"), "{error}");
     }

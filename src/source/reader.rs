@@ -13,6 +13,7 @@ use crate::status::{FipsCounts, SourceStatus};
 use crate::stock::Stock;
 use crate::sys;
 use log::{info, warn};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,11 +45,13 @@ pub struct Reader {
     stock: Arc<Stock>,
     status: Arc<SourceStatus>,
     wake: Wake,
-    /// Position in a regular file: its bytes are read once.
+    /// Position in a file or disk: its bytes are read once.
     offset: u64,
     fips: FipsCounters,
     fips_told: FipsCounts,
     good_bytes: u64,
+    /// Kinds of failure that the log heard of in this outage.
+    kinds_told: BTreeSet<&'static str>,
 }
 
 /// Why reading stopped.
@@ -82,6 +85,7 @@ impl Reader {
             fips: FipsCounters::new(),
             fips_told: FipsCounts::default(),
             good_bytes: 0,
+            kinds_told: BTreeSet::new(),
         };
         (reader, stock)
     }
@@ -93,25 +97,26 @@ impl Reader {
         loop {
             self.good_bytes = 0;
             let Err(stop) = self.read_on();
-            match stop {
-                Stop::Failed { kind, text } => self.fail(kind, &text),
-                Stop::WrittenOff => self.stock.wipe(),
-            }
             if self.good_bytes >= REOPEN_RESET_BYTES {
                 pause = REOPEN_MIN;
             }
-            // Nobody sends on `never`: this waits without keeping a core or a timer busy.
-            let never = crossbeam_channel::after(pause);
-            let _ = never.recv();
+            match stop {
+                Stop::Failed { kind, text } => self.fail(kind, &text, pause),
+                Stop::WrittenOff => self.stock.wipe(),
+            }
+            // A wait on a channel: no core is kept busy.
+            let _ = crossbeam_channel::after(pause).recv();
             pause = (pause * 2).min(REOPEN_MAX);
         }
     }
 
-    fn fail(&mut self, kind: &'static str, text: &str) {
+    fn fail(&mut self, kind: &'static str, text: &str, pause: Duration) {
         self.stock.wipe();
         let source = self.settings.path.display();
-        if self.status.set_failed(kind, text, sys::now()) {
-            warn!("source {source} failed ({kind}): {text}");
+        self.status.set_failed(kind, text, sys::now());
+        // Once an outage and kind: a source that stays away is tried again for days.
+        if self.kinds_told.insert(kind) {
+            warn!("source {source} failed ({kind}): {text}; next attempt in {} s", pause.as_secs());
         }
         (self.wake)();
     }
@@ -121,8 +126,17 @@ impl Reader {
         self.status.record_progress(sys::now());
         let device = Device::open(&self.settings.path, self.offset)?;
         self.status.set_description(device.description());
+        if device.is_seekable() && self.offset == 0 {
+            warn!(
+                "source {} is a file: after a restart it gives the same bytes again. For tests only",
+                device.description()
+            );
+        }
         let min_entropy =
             self.settings.min_entropy.unwrap_or_else(|| default_min_entropy(device.quality()));
+        if min_entropy == 0.0 {
+            warn!("min-entropy = 0: the health tests are switched off, whatever the source gives");
+        }
         let mut run = Run {
             health: HealthTests::new(min_entropy),
             alarms: min_entropy > 0.0,
@@ -141,6 +155,7 @@ impl Reader {
             run.device.description()
         );
         self.status.set_good();
+        self.kinds_told.clear();
         (self.wake)();
         loop {
             self.stock.wait_for_room();
@@ -183,7 +198,7 @@ impl Reader {
         let now = sys::now();
         let span = now - started;
         self.status.record_read(count, span, now);
-        if run.device.is_regular() {
+        if run.device.is_seekable() {
             self.offset += count as u64;
         }
         run.fit(span);

@@ -12,6 +12,21 @@ pub fn forbid_core_dumps() {
     let _ = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
 }
 
+/// Raises the limit of open files as far as the system lets us; what it is then.
+pub fn raise_descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit for the call to fill.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return u64::MAX;
+    }
+    let before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a valid rlimit that the call only reads.
+    let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } == 0;
+    #[allow(clippy::useless_conversion, reason = "the type differs between systems")]
+    u64::from(if raised { limit.rlim_cur } else { before })
+}
+
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
     // SAFETY: always succeeds and touches nothing.

@@ -87,6 +87,14 @@ pub fn wait_without_reaping(pid: u32) -> io::Result<()> {
     }
 }
 
+/// Whether an open descriptor is a regular file that group or others may read.
+pub fn is_open_to_others(fd: std::os::fd::BorrowedFd<'_>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(owned) = fd.try_clone_to_owned() else { return false };
+    let metadata = std::fs::File::from(owned).metadata();
+    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o044 != 0)
+}
+
 /// Device and inode of an open descriptor.
 pub fn device_and_inode(fd: std::os::fd::BorrowedFd<'_>) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;

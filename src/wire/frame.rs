@@ -47,21 +47,21 @@ pub fn push_len(length: usize, output: &mut Vec<u8>) {
     output.extend_from_slice(&length.to_be_bytes());
 }
 
-/// Reads what a client says. `None`: a type that this version does not know.
+/// Reads what a client says.
 ///
 /// # Errors
 /// [`CodecError`] for an empty message or a known type with a wrong body.
-pub fn parse_request(message: &[u8]) -> Result<Option<Request>, CodecError> {
+pub fn parse_request(message: &[u8]) -> Result<Request, CodecError> {
     let (&kind, body) = message.split_first().ok_or(CodecError::BadLength)?;
-    Ok(Some(match kind {
+    Ok(match kind {
         REQUEST => Request::Bytes(u32::from_be_bytes(exactly(body)?)),
         PING => Request::Ping(u64::from_be_bytes(exactly(body)?)),
         CLIENT_BYE => {
             exactly::<0>(body)?;
             Request::Bye
         }
-        _ => return Ok(None),
-    }))
+        _ => Request::Unknown,
+    })
 }
 
 /// Reads what a server says. `None`: a type that this version does not know.
@@ -86,7 +86,7 @@ pub fn parse_answer(message: &[u8]) -> Result<Option<Answer>, CodecError> {
     }))
 }
 
-/// Appends type and body of a request. `Hello` and `Proved` have no frame of their own.
+/// Appends type and body of a request. `Hello`, `Proved` and `Unknown` have no frame.
 pub fn push_request(request: &Request, message: &mut Vec<u8>) {
     match request {
         Request::Bytes(count) => {
@@ -98,7 +98,7 @@ pub fn push_request(request: &Request, message: &mut Vec<u8>) {
             message.extend_from_slice(&token.to_be_bytes());
         }
         Request::Bye => message.push(CLIENT_BYE),
-        Request::Hello(_) | Request::Proved => {}
+        Request::Hello(_) | Request::Proved | Request::Unknown => {}
     }
 }
 
@@ -144,7 +144,7 @@ mod tests {
         for request in [Request::Bytes(u32::MAX), Request::Ping(7), Request::Bye] {
             let mut message = Vec::new();
             push_request(&request, &mut message);
-            assert_eq!(parse_request(&message), Ok(Some(request)));
+            assert_eq!(parse_request(&message), Ok(request));
         }
     }
 
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn unknown_types_are_passed_over_and_wrong_bodies_are_not() {
-        assert_eq!(parse_request(&[0x7f, 1, 2, 3]), Ok(None));
+        assert_eq!(parse_request(&[0x7f, 1, 2, 3]), Ok(Request::Unknown));
         assert_eq!(parse_request(&[]), Err(CodecError::BadLength));
         assert_eq!(parse_request(&[REQUEST, 0, 0, 1]), Err(CodecError::BadBody));
         assert_eq!(parse_request(&[CLIENT_BYE, 0]), Err(CodecError::BadBody));

@@ -49,7 +49,11 @@ impl Hedge {
         self.absorb(&fresh);
         fresh.zeroize();
         self.counter = self.counter.wrapping_add(1);
-        self.mac(b"output").finalize().into_bytes().into()
+        let output = self.mac(b"output").finalize().into_bytes().into();
+        // What made this output is gone with it: whoever reads this memory later cannot make
+        // the same ephemeral key again, and with it the session's.
+        self.state = self.mac(b"onward").finalize().into_bytes().into();
+        output
     }
 
     /// The next 64 bits, for jitter.
@@ -103,6 +107,17 @@ mod tests {
     #[test]
     fn two_machines_with_equal_pools_differ_by_their_secret() {
         assert_ne!(hedge(1).draw(), hedge(2).draw());
+    }
+
+    #[test]
+    fn the_state_that_made_an_output_is_gone_with_it() {
+        let mut one = hedge(1);
+        let output = one.draw();
+        let mut replayed = Hedge::new(PrivateKey::new([1; 32]), nothing);
+        replayed.state = one.state;
+        replayed.counter = 0;
+        assert_ne!(replayed.draw(), output);
+        assert_ne!(replayed.mac(b"output").finalize().into_bytes().as_slice(), output);
     }
 
     #[test]

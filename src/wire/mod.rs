@@ -32,6 +32,8 @@ pub enum Request {
     Ping(u64),
     /// Goes away.
     Bye,
+    /// Something that this version does not know: passed over, but it counts.
+    Unknown,
 }
 
 /// What a server answers.

@@ -61,7 +61,7 @@ enum ResponderState {
     Judged(Box<HandshakeState>),
     AwaitProof(Box<TransportState>),
     /// Holds the request that came with the proof, until it is asked for.
-    Proved(Box<TransportState>, Option<Request>),
+    Proved(Box<TransportState>, Request),
     Open(Box<TransportState>),
     Broken,
 }
@@ -140,17 +140,13 @@ impl ServerCodec for Responder {
             }
             ResponderState::Proved(transport, request) => {
                 self.state = ResponderState::Open(transport);
-                if request.is_some() { Ok(request) } else { self.decode(input, _output) }
+                Ok(Some(request))
             }
             ResponderState::Open(mut transport) => {
-                while let Some(message) = open(&mut transport, input, frame::REQUEST_MESSAGE_MAX)? {
-                    if let Some(request) = frame::parse_request(&message)? {
-                        self.state = ResponderState::Open(transport);
-                        return Ok(Some(request));
-                    }
-                }
+                let message = open(&mut transport, input, frame::REQUEST_MESSAGE_MAX)?;
+                let request = message.map(|message| frame::parse_request(&message)).transpose()?;
                 self.state = ResponderState::Open(transport);
-                Ok(None)
+                Ok(request)
             }
             ResponderState::Broken => Err(CodecError::OutOfOrder),
         }

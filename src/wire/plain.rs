@@ -17,14 +17,12 @@ impl ServerCodec for PlainServer {
         input: &mut Vec<u8>,
         _output: &mut Vec<u8>,
     ) -> Result<Option<Request>, CodecError> {
-        while let Some(length) = frame::next_len(input, 1, frame::REQUEST_MESSAGE_MAX)? {
-            let request = frame::parse_request(&input[LENGTH_LEN..LENGTH_LEN + length])?;
-            input.drain(..LENGTH_LEN + length);
-            if request.is_some() {
-                return Ok(request);
-            }
-        }
-        Ok(None)
+        let Some(length) = frame::next_len(input, 1, frame::REQUEST_MESSAGE_MAX)? else {
+            return Ok(None);
+        };
+        let request = frame::parse_request(&input[LENGTH_LEN..LENGTH_LEN + length])?;
+        input.drain(..LENGTH_LEN + length);
+        Ok(Some(request))
     }
 
     fn encode(&mut self, reply: Reply, output: &mut Vec<u8>) -> Result<(), CodecError> {

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "FIONREAD and F_SETPIPE_SZ: to know what was taken")]
 
 use super::numbered;
-use super::wait;
+use super::wait::{self, Stopwatch};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -19,6 +19,9 @@ const CHUNK: usize = 512;
 /// The least a pipe can hold.
 const PIPE_SIZE: i32 = 4096;
 const NAP: Duration = Duration::from_millis(2);
+/// A paced feeder that fell behind, on a machine that does other work, makes up for so much:
+/// its pace is exact over time, and no burst fools who measures it.
+const CATCH_UP: Duration = Duration::from_millis(50);
 
 /// What the source does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +54,17 @@ struct Shared {
     next: u64,
     /// Bytes written, of any kind.
     written: u64,
+    /// Writes that found the pipe full.
+    refused: u64,
     pipe: Option<File>,
+}
+
+/// What follows a step.
+enum Rest {
+    None,
+    Nap(Duration),
+    /// A write that should take this long.
+    Pace(Duration),
 }
 
 impl Feed {
@@ -69,6 +82,7 @@ impl Feed {
             budget: u64::MAX,
             next: 0,
             written: 0,
+            refused: 0,
             pipe: None,
         }));
         let thread = thread::spawn({
@@ -109,6 +123,12 @@ impl Feed {
         lock(&self.shared).next * numbered::WORD
     }
 
+    /// How often a write found the pipe full: a server that always wants bytes leaves this as
+    /// it is.
+    pub fn refused(&self) -> u64 {
+        lock(&self.shared).refused
+    }
+
     /// Bytes that the server has read from the pipe. Bytes that died in a pipe which its
     /// reader closed count as read.
     pub fn taken(&self) -> u64 {
@@ -136,8 +156,10 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 fn run(path: &Path, shared: &Mutex<Shared>) {
+    let clock = Stopwatch::start();
+    let mut due = Duration::ZERO;
     loop {
-        let nap = {
+        let rest = {
             let mut shared = lock(shared);
             if shared.stop {
                 return;
@@ -146,17 +168,22 @@ fn run(path: &Path, shared: &Mutex<Shared>) {
         };
         // Unlocked, so that whoever wants to change our mood can.
         thread::yield_now();
-        if let Some(span) = nap {
-            wait::pause(span);
+        match rest {
+            Rest::None => {}
+            Rest::Nap(span) => wait::pause(span),
+            Rest::Pace(span) => {
+                due = (due + span).max(clock.elapsed().saturating_sub(CATCH_UP));
+                wait::pause(due.saturating_sub(clock.elapsed()));
+            }
         }
     }
 }
 
 /// One write, or none; says how long to rest after it.
-fn step(path: &Path, shared: &mut Shared) -> Option<Duration> {
+fn step(path: &Path, shared: &mut Shared) -> Rest {
     if shared.mood == Mood::Closed {
         shared.pipe = None;
-        return Some(NAP);
+        return Rest::Nap(NAP);
     }
     if shared.pipe.is_none() {
         // Fails while nobody reads (ENXIO).
@@ -168,12 +195,12 @@ fn step(path: &Path, shared: &mut Shared) -> Option<Duration> {
     }
     let words = CHUNK as u64 / numbered::WORD;
     let chunk: Vec<u8> = match shared.mood {
-        Mood::Good if shared.budget == 0 => return Some(NAP),
+        Mood::Good if shared.budget == 0 => return Rest::Nap(NAP),
         Mood::Good => (shared.next..shared.next + words).flat_map(numbered::word).collect(),
         Mood::Stuck(byte) => vec![byte; CHUNK],
-        Mood::Silent | Mood::Closed => return Some(NAP),
+        Mood::Silent | Mood::Closed => return Rest::Nap(NAP),
     };
-    let Some(pipe) = &mut shared.pipe else { return Some(NAP) };
+    let Some(pipe) = &mut shared.pipe else { return Rest::Nap(NAP) };
     // At most PIPE_BUF, so all or nothing.
     match pipe.write(&chunk) {
         Ok(count) => {
@@ -183,14 +210,19 @@ fn step(path: &Path, shared: &mut Shared) -> Option<Duration> {
                 shared.next += words;
                 shared.budget -= CHUNK as u64;
             }
-            shared.pace.map(|pace| Duration::from_nanos(CHUNK as u64 * 1_000_000_000 / pace))
+            shared.pace.map_or(Rest::None, |pace| {
+                Rest::Pace(Duration::from_nanos(CHUNK as u64 * 1_000_000_000 / pace))
+            })
         }
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Some(NAP / 8),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+            shared.refused += 1;
+            Rest::Nap(NAP / 8)
+        }
         // The reader is gone; what was in the pipe may or may not have been read, and is
         // never written again.
         Err(_) => {
             shared.pipe = None;
-            None
+            Rest::None
         }
     }
 }

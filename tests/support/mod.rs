@@ -7,12 +7,16 @@
 #![allow(dead_code, reason = "each test target uses its own part of this")]
 #![allow(unreachable_pub, reason = "a module of several crates")]
 
+pub mod assessment;
+pub mod deal;
 pub mod feed;
 pub mod ledger;
 pub mod numbered;
 pub mod process;
+pub mod puller;
 pub mod raw;
 pub mod rngd;
+pub mod scene;
 pub mod site;
 pub mod trace;
 pub mod wait;

@@ -38,6 +38,18 @@ pub fn netrng(arguments: &[&str]) -> Command {
     command
 }
 
+/// Lets a command open no more than so many descriptors.
+pub fn limit_descriptors(command: &mut Command, most: u64) {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: setrlimit is async-signal-safe and reads one struct.
+    unsafe {
+        command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+}
+
 /// Runs to the end, no input.
 ///
 /// # Panics
@@ -222,6 +234,21 @@ impl Process {
         let target = self.stdout_len() + count;
         let what = format!("{count} bytes from {}", self.name);
         wait::until_true(&what, || self.stdout_len() >= target);
+    }
+
+    /// Processor time it has used, user and system.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("alive");
+        // proc_pid_stat(5): the 14th and 15th field; the name before them may hold anything.
+        let (_, rest) = stat.rsplit_once(") ").expect("a name");
+        let ticks: u64 =
+            rest.split(' ').skip(11).take(2).map(|t| t.parse::<u64>().unwrap_or(0)).sum();
+        // SAFETY: a plain question.
+        let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+        Duration::from_millis(ticks * 1000 / u64::try_from(per_second).unwrap_or(100))
     }
 
     /// Sends a signal.

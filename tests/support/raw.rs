@@ -47,6 +47,15 @@ pub fn until_closed(mut stream: &TcpStream) -> Vec<u8> {
     said
 }
 
+/// Why no answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deafness {
+    /// The server ended the connection.
+    Ended,
+    /// Nothing came in time.
+    Silence,
+}
+
 /// A session by hand.
 pub struct RawClient {
     /// The connection.
@@ -159,18 +168,34 @@ impl RawClient {
     /// If neither comes.
     #[track_caller]
     pub fn try_answer(&mut self) -> Option<Answer> {
-        self.stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
+        match self.hear(PATIENCE) {
+            Ok(answer) => Some(answer),
+            Err(Deafness::Ended) => None,
+            Err(Deafness::Silence) => panic!("no answer within {PATIENCE:?}"),
+        }
+    }
+
+    /// The server's next answer, or why there is none.
+    ///
+    /// # Errors
+    /// [`Deafness`].
+    ///
+    /// # Panics
+    /// If the answer does not decrypt.
+    #[track_caller]
+    pub fn hear(&mut self, limit: Duration) -> Result<Answer, Deafness> {
+        self.stream.set_read_timeout(Some(limit)).expect("a TCP socket");
         loop {
             if let Some(answer) = self.codec.decode(&mut self.input).expect("the server is honest")
             {
-                return Some(answer);
+                return Ok(answer);
             }
             let mut buffer = [0; 4096];
             match self.stream.read(&mut buffer) {
-                Ok(0) => return None,
+                Ok(0) => return Err(Deafness::Ended),
                 Ok(count) => self.input.extend_from_slice(&buffer[..count]),
-                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => return None,
-                Err(e) => panic!("no answer: {e}"),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(Deafness::Silence),
+                Err(_) => return Err(Deafness::Ended),
             }
         }
     }

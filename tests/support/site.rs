@@ -85,26 +85,26 @@ impl Site {
         self.dir.path().join(name)
     }
 
-    /// Adds a line to `[server]`.
+    /// Sets a key of `[server]`, as in `max-clients = 2`.
     #[must_use]
     pub fn server(mut self, line: &str) -> Self {
-        self.server_lines.push(line.to_owned());
+        set(&mut self.server_lines, line);
         self.write_config();
         self
     }
 
-    /// Adds a line to `[source]`.
+    /// Sets a key of `[source]`.
     #[must_use]
     pub fn source(mut self, line: &str) -> Self {
-        self.source_lines.push(line.to_owned());
+        set(&mut self.source_lines, line);
         self.write_config();
         self
     }
 
     /// Reads `device` from the next start on.
     pub fn set_device(&mut self, device: &Path) {
-        self.source_lines.retain(|line| !line.starts_with("device"));
-        self.source_lines.push(format!("device = {:?}", device.display().to_string()));
+        let line = format!("device = {:?}", device.display().to_string());
+        set(&mut self.source_lines, &line);
         self.write_config();
     }
 
@@ -180,6 +180,29 @@ impl Site {
         command
     }
 
+    /// Makes these the only lines of a client's rule beside its name and keys. A server that
+    /// runs learns of it by SIGHUP.
+    ///
+    /// # Panics
+    /// If there is no such client.
+    pub fn set_rule(&self, name: &str, lines: &[&str]) {
+        let text = fs::read_to_string(self.path("clients.toml")).expect("there is one");
+        let mut found = false;
+        let blocks = text.split("[[client]]").map(|block| {
+            if !block.contains(&format!("name = \"{name}\"")) {
+                return block.to_owned();
+            }
+            found = true;
+            let keys = ["name", "public-key", "psk"].map(|key| format!("{key} = "));
+            let kept = block.lines().filter(|line| keys.iter().any(|key| line.starts_with(key)));
+            let rule: Vec<&str> = kept.chain(lines.iter().copied()).collect();
+            format!("\n{}\n\n", rule.join("\n"))
+        });
+        let text = blocks.collect::<Vec<_>>().join("[[client]]");
+        assert!(found, "no client {name} in\n{text}");
+        self.write_secret("clients.toml", &text);
+    }
+
     /// Writes a client's config with this `[sink]`, and returns its path.
     pub fn client_config(&self, client: &Enrolled, sink: &str) -> PathBuf {
         let text = format!("{}\n[sink]\n{sink}\n", client.config);
@@ -203,6 +226,12 @@ impl Site {
         let mut command = self.client_command(client, "type = \"stdout\"");
         Process::start_with(&mut command, Stdio::null(), Stdout::Blocked)
     }
+}
+
+fn set(lines: &mut Vec<String>, line: &str) {
+    let key = |line: &str| line.split('=').next().map(|key| key.trim().to_owned());
+    lines.retain(|other| key(other) != key(line));
+    lines.push(line.to_owned());
 }
 
 /// A client of a site, as `netrng enroll` made it.

@@ -88,12 +88,21 @@ pub fn demo(span: Duration) -> Result<(), Failure> {
         };
         drawers.push(Drawer::start(name, upstream, &stop, kernel.clone())?);
     }
-    let (records, seconds) = watch(span, &stop_signal, &running.source, &drawers, &kernel)?;
+    let (records, seconds, interrupted) =
+        watch(span, &stop_signal, &running.source, &drawers, &kernel)?;
     drop(trigger);
     kernel.end();
     let source = Arc::clone(&running.source);
     let server = running.stop()?;
-    judge(&Outcome { records, seconds, source, server, kernel: kernel.text(), is_hardware })
+    judge(&Outcome {
+        records,
+        seconds,
+        interrupted,
+        source,
+        server,
+        kernel: kernel.text(),
+        is_hardware,
+    })
 }
 
 /// The hardware generator if it can be read, else the kernel's.
@@ -235,12 +244,14 @@ enum Way {
     /// Credited: rngd tests and hands over what the kernel wants.
     Rngd { samples: Sender<Sample>, feed: Feed },
     /// Mixed in, credited nothing.
-    Write { pool: Mutex<KernelWrite>, bytes: std::sync::atomic::AtomicU64 },
+    Write { pool: Mutex<KernelWrite>, bytes: std::sync::atomic::AtomicU64, why: &'static str },
 }
 
 impl Kernel {
     fn open(stop: &Latch) -> Result<Self, Failure> {
+        let mut why = "only root may have it credited";
         if sys::harden::is_root() {
+            why = "no rngd: apt install rng-tools-debian";
             let (samples, received) = crossbeam_channel::bounded(0);
             let rngd = Sink::Rngd { command: None };
             if let Ok(feed) = sink::start(&rngd, received, stop, sys::random::jitter) {
@@ -248,14 +259,14 @@ impl Kernel {
             }
         }
         let pool = Mutex::new(KernelWrite::open()?);
-        Ok(Kernel { way: Arc::new(Way::Write { pool, bytes: Default::default() }) })
+        Ok(Kernel { way: Arc::new(Way::Write { pool, bytes: Default::default(), why }) })
     }
 
     /// Gives the sample to the kernel if that wants it now; else it is wiped.
     fn feed(&self, sample: Sample) {
         match &*self.way {
             Way::Rngd { samples, .. } => drop(samples.try_send(sample)),
-            Way::Write { pool, bytes } => {
+            Way::Write { pool, bytes, .. } => {
                 let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Ok(count) = pool.feed(sample) {
                     bytes.fetch_add(count as u64, std::sync::atomic::Ordering::Relaxed);
@@ -275,8 +286,8 @@ impl Kernel {
                     load(&feed.status.bytes)
                 )
             }
-            Way::Write { bytes, .. } => {
-                format!("{} bytes written to {KERNEL}, mixed in but not credited", load(bytes))
+            Way::Write { bytes, why, .. } => {
+                format!("{} bytes mixed in, not credited ({why})", load(bytes))
             }
         }
     }
@@ -289,14 +300,15 @@ impl Kernel {
     }
 }
 
-/// Shows what flows until it is time; what was recorded then, and after how long.
+/// Shows what flows until it is time; what was recorded then, after how long, and whether
+/// Ctrl-C came first.
 fn watch(
     span: Duration,
     stop_signal: &UnixStream,
     source: &SourceStatus,
     drawers: &[Drawer],
     kernel: &Kernel,
-) -> Result<(Vec<Record>, f64), Failure> {
+) -> Result<(Vec<Record>, f64, bool), Failure> {
     let (signalled, signal) = crossbeam_channel::bounded(1);
     let stop_signal = stop_signal.try_clone()?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -331,7 +343,7 @@ fn watch(
         (read_before, at_before) = (read_bytes, now);
         if interrupted || now >= start + span {
             let records = drawers.iter().map(Drawer::record).collect();
-            return Ok((records, (now - start).as_secs_f64()));
+            return Ok((records, (now - start).as_secs_f64(), interrupted));
         }
     }
 }
@@ -344,6 +356,8 @@ fn rate(bytes: u64, span: Duration) -> f64 {
 struct Outcome {
     records: Vec<Record>,
     seconds: f64,
+    /// Ctrl-C came before the time was up.
+    interrupted: bool,
     source: Arc<SourceStatus>,
     server: Server,
     kernel: String,
@@ -364,6 +378,10 @@ fn judge(outcome: &Outcome) -> Result<(), Failure> {
     let tested = failures == 0;
     let word = |good: bool| if good { "yes" } else { "NO " };
     say!("\nVerdict after {:.1} s:", outcome.seconds);
+    if shares.contains(&0) && outcome.interrupted {
+        say!("  too early to tell: not every client had its first sample yet");
+        return Ok(());
+    }
     say!(
         "  unique  {}  {} samples compared at every offset: {repeated} duplicates",
         word(unique),
@@ -379,16 +397,16 @@ fn judge(outcome: &Outcome) -> Result<(), Failure> {
         jain(&shares)
     );
     say!(
-        "  tested  {}  start-up and continuous tests (SP 800-90B): {failures} failures; FIPS 140-2: {} of \
-         {} blocks failed, chance alone 1 in 1,250",
+        "  tested  {}  start-up and continuous tests (SP 800-90B): {failures} failures;\n\
+         \x20              FIPS 140-2: {} of {} blocks failed, chance alone 1 in 1,250",
         word(tested),
         fips.failed,
         fips.passed + fips.failed
     );
     let (read, _) = outcome.source.read_so_far();
     say!(
-        "  bytes        {} read, 1,024 spent on the start-up test, {} given to clients, {} received when \
-         time was up",
+        "  bytes        {} read, of them 1,024 for the start-up test;\n\
+         \x20              {} given to clients, {} received when time was up",
         Grouped(read),
         Grouped(outcome.server.counters().given_bytes),
         Grouped(shares.iter().sum())
@@ -415,7 +433,7 @@ fn next_steps(is_hardware: bool) -> std::io::Result<()> {
         "  on the machine with the generator:\n\
          \x20   cp conf/server.toml /etc/netrng.toml && mkdir -p /etc/netrng\n\
          \x20   (umask 077; netrng genkey > /etc/netrng/server.key)\n\
-         \x20   netrng enroll NAME --address THIS_HOST:8989 > NAME.toml\n\
+         \x20   (umask 077; netrng enroll NAME --address THIS_HOST:8989 > NAME.toml)\n\
          \x20   netrng server\n\
          \x20 on each machine that needs bytes:\n\
          \x20   put NAME.toml there as /etc/netrng.toml (mode 0600), then\n\

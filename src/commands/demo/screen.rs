@@ -3,6 +3,8 @@
 use super::verdict::Grouped;
 use std::io::{IsTerminal, Write};
 
+/// Columns of the narrowest terminal that is still usual.
+const COLUMNS: usize = 79;
 /// Columns of the bar that shows a client's share.
 const BAR: usize = 30;
 
@@ -54,18 +56,23 @@ impl Screen {
         if self.lines > 0 {
             write!(out, "\x1b[{}A", self.lines)?;
         }
-        let mut lines = vec![format!(
-            "  source  {:>10}  {:>12} bytes read   {}   FIPS 140-2: {} blocks passed, {} failed",
-            rate(frame.rate_bytes_per_s),
-            Grouped(frame.read_bytes),
-            frame.health,
-            frame.fips_passed,
-            frame.fips_failed
-        )];
+        let mut lines = vec![
+            format!(
+                "  source  {:>10}  {:>12} bytes read",
+                rate(frame.rate_bytes_per_s),
+                Grouped(frame.read_bytes)
+            ),
+            format!(
+                "  tests   {}; FIPS 140-2: {} of {} blocks failed",
+                frame.health,
+                frame.fips_failed,
+                frame.fips_passed + frame.fips_failed
+            ),
+        ];
         for (name, bytes) in frame.clients {
             let filled = bar(*bytes, frame);
             lines.push(format!(
-                "  {name:<8}{:>10}  {:>12} bytes        {}{}",
+                "  {name:<8}{:>10}  {:>12} bytes  {}{}",
                 share(*bytes, frame),
                 Grouped(*bytes),
                 "█".repeat(filled),
@@ -75,7 +82,9 @@ impl Screen {
         lines.push(format!("  kernel  {}", frame.kernel));
         lines.push(format!("  {:.1} s; Ctrl-C ends it early", frame.seconds));
         for line in &lines {
-            writeln!(out, "\x1b[2K{line}")?;
+            // Cut where a narrow terminal would wrap: the picture must keep its height.
+            let cut: String = line.chars().take(COLUMNS).collect();
+            writeln!(out, "\r\x1b[2K{cut}")?;
         }
         self.lines = lines.len();
         out.flush()

@@ -89,7 +89,7 @@ const SERVER_MISTAKES: &Mistakes = &[
     ("stock = 5", "/n:5: stock: unknown key in [server]; it belongs in [source]"),
     (
         "frobnicate = 1",
-        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
+        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
     ),
     ("max-clients = 0", "/n:5: max-clients: found 0; want a whole number from 1 to 65536"),
     ("max-clients = -3", "/n:5: max-clients: found -3; want a whole number from 1 to 65536"),

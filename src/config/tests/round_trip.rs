@@ -42,7 +42,7 @@ fn an_effective_server_is_the_same_server() {
     let given = server(&with_keys(
         "mode = 'server'\n[server]\nprivate-key = '{1}'\nclients-file = 'a\"\\b'\n\
          listen = ['192.0.2.1', '[::1]:0']\nmax-clients = 7\nmax-waiting = 0\n\
-         max-handshakes = 8\nmax-handshakes-per-address = 3\nhandshakes-per-s-per-address = 2\n\
+         max-handshakes = 8\nmax-handshakes-per-address = 3\nhandshakes-per-s = 7\nhandshakes-per-s-per-address = 2\n\
          handshake-timeout = '1.5 s'\nidle-timeout = '1 min'\nwrite-timeout = '100 ms'\n\
          max-round = '333 ms'\nheadroom = 1\n[source]\ndevice = '/dev/a b'\n\
          sample-size = '1000 B'\nstock = 3\nmin-entropy = 0.25\nstall-timeout = '1 h'\n\
@@ -54,6 +54,7 @@ fn an_effective_server_is_the_same_server() {
         max_waiting: 0,
         max_handshakes: 8,
         max_handshakes_per_address: 3,
+        handshakes_per_s: 7,
         handshakes_per_s_per_address: 2,
         handshake_timeout: Duration::from_millis(1500),
         idle_timeout: Duration::from_secs(60),

@@ -38,7 +38,9 @@ impl Etc {
             Ok(Config::Server(mut server)) => {
                 // The default stands in the code, so it is not in our folder.
                 server.clients_file = server.clients_file.file_name().unwrap().into();
+                // Whatever stands in this machine's own /etc/netrng.
                 server.clients.missing = None;
+                server.clients.rules.clear();
                 server
             }
             other => panic!("{other:?}"),
