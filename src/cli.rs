@@ -15,7 +15,7 @@ Exit codes:
   4  the source cannot be read, or failed its tests
   5  the sink cannot be had: rngd is not installed, the FIFO is none
   6  an address cannot be listened on
-  7  no key can be made: the kernel's generator is not initialised
+  7  the kernel's generator is not initialised: no key is made, or the wait was ended
   8  the demo's verdict is bad";
 
 const ABOUT: &str = "\
@@ -52,7 +52,12 @@ pub enum Action {
     /// Run a server.
     Server(PathBuf),
     /// Run a client.
-    Client(PathBuf),
+    Client {
+        /// Its configuration.
+        config: PathBuf,
+        /// Only until the kernel's generator is initialised.
+        wait_seeded: bool,
+    },
     /// Parse the file and print what it comes to.
     Check(PathBuf),
     /// Print a new private key.
@@ -122,7 +127,14 @@ pub fn command() -> Command {
             "Run as the configuration's `mode` says; what init scripts call",
         ))
         .subcommand(with_config("server", "Give the bytes of a generator to clients"))
-        .subcommand(with_config("client", "Draw bytes from servers and feed them to rngd"))
+        .subcommand(
+            with_config("client", "Draw bytes from servers and feed them to rngd").arg(
+                Arg::new("wait-seeded")
+                    .long("wait-seeded")
+                    .action(ArgAction::SetTrue)
+                    .help("End as soon as the kernel's generator is initialised"),
+            ),
+        )
         .subcommand(with_config(
             "check",
             "Parse the configuration and print it in full, keys masked",
@@ -193,7 +205,9 @@ where
     let action = match name {
         "run" => Action::Run(config_of(sub)),
         "server" => Action::Server(config_of(sub)),
-        "client" => Action::Client(config_of(sub)),
+        "client" => {
+            Action::Client { config: config_of(sub), wait_seeded: sub.get_flag("wait-seeded") }
+        }
         "check" => Action::Check(config_of(sub)),
         "genkey" => Action::Genkey,
         "pubkey" => Action::Pubkey,
@@ -237,6 +251,9 @@ mod tests {
         let action = |line: &str| parse(line.split(' ')).unwrap().action;
         assert_eq!(action("netrng run"), Action::Run(DEFAULT_PATH.into()));
         assert_eq!(action("netrng server -c a.toml"), Action::Server("a.toml".into()));
+        let client = |wait_seeded| Action::Client { config: "b".into(), wait_seeded };
+        assert_eq!(action("netrng client -c b"), client(false));
+        assert_eq!(action("netrng client --wait-seeded -c b"), client(true));
         let span = Duration::from_secs(3);
         assert_eq!(action("netrng demo --seconds 3"), Action::Demo { span });
         assert_eq!(

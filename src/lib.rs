@@ -20,15 +20,16 @@
 //! | [`stock`] | tested samples between the reader and the event loop, and who waits for whom |
 //! | [`status`] | what threads tell each other and the admin about the source |
 //! | [`retry`] | backoff and "say it once", for whoever tries again |
+//! | [`child`] | child processes and their pipes: rngd on one side, ssh and commands on the other |
 //! | [`sys`] | clock, pipes, processes, kernel randomness: the only `unsafe` |
 //! | [`config`], [`cli`] | files and command lines into checked values |
 //! | [`commands`] | wires all of it together, owns exit codes |
 //!
 //! **Imports run one way.** `sample`, `moment`, `keys`, `status`, `stock` ← `wire`, `source::health`,
 //! `server::{schedule, admission, gate}` ← `server::core` ← the shells (`source::reader`,
-//! `server::event_loop`, `client`, `sink`, `sys`) ← `config`, `cli` ← `commands`. Pure modules
+//! `server::event_loop`, `client`, `sink`, all on `child` and `sys`) ← `config`, `cli` ← `commands`. Pure modules
 //! name no socket, file, thread, process, clock or configuration; shells do not know each
-//! other. `tests/architecture.rs` holds to that.
+//! other, only each other's pure parts. `tests/architecture.rs` holds to that.
 //!
 //! # Invariants
 //!
@@ -49,6 +50,7 @@
 //!    and neither is ever logged.
 //! 8. **Monotonic time only.** Boards have no clock that keeps time: no decision uses one.
 
+pub mod child;
 pub mod cli;
 pub mod client;
 pub mod commands;

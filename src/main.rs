@@ -2,6 +2,7 @@
 
 use log::LevelFilter;
 use netrng::cli::{self, Action, Invocation, Verbosity};
+use netrng::commands::client::Until;
 use netrng::commands::{self, Exit, Failure};
 use netrng::config::Config;
 use std::alloc::System;
@@ -46,14 +47,17 @@ fn dispatch(invocation: Invocation) -> Result<(), Failure> {
     match invocation.action {
         Action::Run(path) => match Config::load(&path)? {
             Config::Server(config) => commands::server::run(config, &path),
-            Config::Client(config) => commands::client::run(config),
+            Config::Client(config) => commands::client::run(config, Until::Stopped),
         },
         Action::Server(path) => match Config::load(&path)? {
             Config::Server(config) => commands::server::run(config, &path),
             Config::Client(_) => Err(wrong_mode(&path, "client", "server")),
         },
-        Action::Client(path) => match Config::load(&path)? {
-            Config::Client(config) => commands::client::run(config),
+        Action::Client { config: path, wait_seeded } => match Config::load(&path)? {
+            Config::Client(config) => {
+                let until = if wait_seeded { Until::Seeded } else { Until::Stopped };
+                commands::client::run(config, until)
+            }
             Config::Server(_) => Err(wrong_mode(&path, "server", "client")),
         },
         Action::Check(path) => commands::check::check(&path),

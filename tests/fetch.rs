@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use crossbeam_channel::{Receiver, bounded};
-use netrng::client::{self, FetchState, Fetchers, Upstream};
+use netrng::client::{self, FetchState, Fetchers, Kind, Upstream};
 use netrng::sample::Sample;
 use netrng::sys::latch::{Trigger, latch};
 use std::net::TcpListener;
@@ -209,7 +209,8 @@ fn a_name_without_address_and_a_closed_port_have_their_reasons() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     fetch(vec![upstream(closed)]).fails_with("cannot connect");
     let mut nowhere = upstream(closed);
-    nowhere.host = "no-such-host.invalid".into();
+    let Kind::Address(address) = &mut nowhere.kind else { panic!("no address") };
+    address.host = "no-such-host.invalid".into();
     fetch(vec![nowhere]).fails_with("cannot find its address");
 }
 

@@ -57,7 +57,7 @@ fn a_sleeping_child_costs_the_server_two_samples_one_in_the_pipe_and_one_in_hand
     let feed = sink::start(&sink, receiver, &latch, little_jitter).unwrap();
     let fetchers = client::start(
         vec![upstream(server.address)],
-        sink.request_size(),
+        sink.request_size(1),
         &samples,
         &latch,
         |_| Ok(TestCodec),

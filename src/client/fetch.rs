@@ -2,16 +2,22 @@
 //!
 //! Owns the life of sessions; what happens inside one is `session`'s.
 
-use super::session::{FetchError, News, Session};
-use super::{FetchState, FetchStatus, Upstream};
+use super::error::FailureKind;
+use super::link::Link;
+use super::raw::RawSession;
+use super::session::{News, Session};
+use super::trial::Trial;
+use super::upstream::{Address, Command, Kind, Remote, Ssh};
+use super::worker::Program;
+use super::{FetchError, FetchState, FetchStatus, MakeCodec, Upstream};
 use crate::moment::Moment;
 use crate::retry::{Backoff, Outage};
 use crate::sample::Sample;
 use crate::sys::latch::Latch;
-use crate::wire::{ByeReason, ClientCodec, CodecError, WaitReason, Welcome};
+use crate::wire::plain::PlainClient;
+use crate::wire::{ByeReason, WaitReason};
 use crossbeam_channel::{Sender, select};
 use log::{Level, debug, info, log};
-use std::mem::{Discriminant, discriminant};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,9 +32,14 @@ const ADDRESSES_MAX: usize = 8;
 /// How often one upstream's WAIT is said aloud.
 const SAY_WAIT_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// Bytes without a fault that an upstream gives, after it once failed the health tests, before
+/// its next failure counts as the first: or it could spoil the start of each session.
+const TRUST_AFTER_BYTES: u64 = 64 * 1024;
+
 /// One upstream's thread, not yet running.
 pub(super) struct Fetcher {
     pub(super) upstream: Upstream,
+    pub(super) make_codec: Arc<MakeCodec>,
     pub(super) request_size: u32,
     pub(super) samples: Sender<Sample>,
     pub(super) stop: Latch,
@@ -36,35 +47,53 @@ pub(super) struct Fetcher {
     pub(super) status: Arc<FetchStatus>,
 }
 
-/// What the log tells apart: the variant, and within BYE the reason that it gives.
-type FailureKind = (Discriminant<FetchError>, Option<ByeReason>);
-
 /// What outlives a session.
 struct History {
     outage: Outage<FailureKind>,
     backoff: Backoff,
     wait_said: Option<Moment>,
+    /// How loudly a child's words are said: what repeats a failure that was said is said quietly.
+    words_level: Level,
+    /// It failed the health tests, and has not given [`TRUST_AFTER_BYTES`] since.
+    is_distrusted: bool,
+}
+
+/// A session of any kind.
+enum Opened {
+    Framed(Session),
+    Raw(RawSession),
+}
+
+impl Opened {
+    fn next(&mut self, request_size: u32, ping_token: u64) -> Result<News, FetchError> {
+        match self {
+            Opened::Framed(session) => session.next(request_size, ping_token),
+            Opened::Raw(session) => session.next(request_size as usize),
+        }
+    }
+
+    fn close(self) {
+        match self {
+            Opened::Framed(session) => session.close(),
+            Opened::Raw(session) => session.close(),
+        }
+    }
 }
 
 impl Fetcher {
     /// Attempts, draws and retries until told to stop, or until nobody takes samples.
-    pub(super) fn run<C, M>(self, make_codec: M)
-    where
-        C: ClientCodec,
-        M: Fn(&Upstream) -> Result<C, CodecError>,
-    {
+    pub(super) fn run(self) {
         let mut history = History {
             outage: Outage::new(),
             backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MAX),
             wait_said: None,
+            words_level: Level::Info,
+            is_distrusted: false,
         };
         while !self.stop.is_released() {
             self.status.enter(FetchState::Connecting);
-            let ended = match self.connect(&make_codec) {
-                Ok(Some((session, welcome))) => {
-                    self.handle_welcome(welcome);
-                    self.draw(session, &mut history)
-                }
+            let ended = match self.open(history.words_level) {
+                Ok(Some(session)) => self.draw(session, &mut history),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),
             };
@@ -79,23 +108,47 @@ impl Fetcher {
         self.status.enter(FetchState::Stopped);
     }
 
-    /// Tries every address of the upstream; `None` if told to stop.
-    fn connect<C, M>(&self, make_codec: &M) -> Result<Option<(Session<C>, Welcome)>, FetchError>
-    where
-        C: ClientCodec,
-        M: Fn(&Upstream) -> Result<C, CodecError>,
-    {
+    /// A new session; `None` if told to stop.
+    fn open(&self, level: Level) -> Result<Option<Opened>, FetchError> {
+        let (name, stop, trial) = (&self.upstream.name, &self.stop, self.trial());
+        let opened = match &self.upstream.kind {
+            Kind::Address(address) => return Ok(self.connect(address)?.map(Opened::Framed)),
+            Kind::Command(Command { argv, stall_timeout }) => {
+                let started = Program::Command(argv).start_writer(name, level)?;
+                Opened::Raw(RawSession::new(started, trial, *stall_timeout, stop))
+            }
+            Kind::Ssh(ssh @ Ssh { remote: Remote::Raw { stall_timeout, .. }, .. }) => {
+                let started = Program::Ssh(ssh).start_writer(name, level)?;
+                Opened::Raw(RawSession::new(started, trial, *stall_timeout, stop))
+            }
+            Kind::Ssh(ssh) => {
+                let (worker, input, output) = Program::Ssh(ssh).start_peer(name, level)?;
+                let link = Link::Child(worker, input, output);
+                // ssh has proved both ends: the plain protocol begins with the first request.
+                Opened::Framed(Session::new(link, Box::new(PlainClient), trial, stop))
+            }
+        };
+        self.status.sessions.fetch_add(1, Relaxed);
+        Ok(Some(opened))
+    }
+
+    fn trial(&self) -> Trial {
+        Trial::new(self.upstream.claimed_min_entropy())
+    }
+
+    /// Tries every address of the server; `None` if told to stop.
+    fn connect(&self, address: &Address) -> Result<Option<Session>, FetchError> {
+        let name = &self.upstream.name;
         let mut error = FetchError::Resolve(std::io::ErrorKind::NotFound.into());
-        for address in self.resolve()? {
+        for place in resolve(address)? {
             if self.stop.is_released() {
                 return Ok(None);
             }
-            let codec = make_codec(&self.upstream).map_err(FetchError::Handshake)?;
-            match Session::open(address, codec, &self.stop) {
+            match self.greet(address, place) {
                 Ok(opened) => return Ok(opened),
                 Err(bye @ FetchError::Bye(..)) => return Err(bye),
                 Err(failed) => {
-                    debug!("{}: {address}: {failed}", self.upstream.name);
+                    debug!("{name}: {place}: {failed}");
                     error = failed;
                 }
             }
@@ -103,26 +156,22 @@ impl Fetcher {
         Err(error)
     }
 
-    fn resolve(&self) -> Result<Vec<SocketAddr>, FetchError> {
-        let addresses = (self.upstream.host.as_str(), self.upstream.port).to_socket_addrs();
-        Ok(addresses.map_err(FetchError::Resolve)?.take(ADDRESSES_MAX).collect())
-    }
-
-    fn handle_welcome(&self, welcome: Welcome) {
+    fn greet(&self, address: &Address, place: SocketAddr) -> Result<Option<Session>, FetchError> {
+        let codec = (self.make_codec)(address).map_err(FetchError::Handshake)?;
+        let link = Link::connect(place)?;
+        let mut session = Session::new(link, codec, self.trial(), &self.stop);
+        let Some(welcome) = session.shake_hands()? else { return Ok(None) };
         self.status.sessions.fetch_add(1, Relaxed);
         debug!(
             "{}: connected; samples of {} bytes, {} bytes/s guaranteed",
             self.upstream.name, welcome.sample_size, welcome.guarantee_bytes_per_s
         );
+        Ok(Some(session))
     }
 
     /// Asks, and hands over, until the session ends or we are to end.
-    fn draw<C: ClientCodec>(
-        &self,
-        mut session: Session<C>,
-        history: &mut History,
-    ) -> Result<(), FetchError> {
-        let mut is_first = true;
+    fn draw(&self, mut session: Opened, history: &mut History) -> Result<(), FetchError> {
+        let mut given = 0;
         loop {
             self.status.enter(FetchState::Asking);
             let sample = loop {
@@ -137,8 +186,13 @@ impl Fetcher {
             };
             let now = crate::sys::now();
             self.status.count_sample(sample.len(), now);
-            if std::mem::take(&mut is_first) {
+            if given == 0 {
                 self.handle_first_sample(now, history);
+            }
+            given += sample.len() as u64;
+            if !history.is_distrusted || given >= TRUST_AFTER_BYTES {
+                history.is_distrusted = false;
+                history.backoff.reset();
             }
             self.status.enter(FetchState::Full);
             // Dropping a sample wipes it: one that is still in hand at the end goes nowhere.
@@ -154,7 +208,6 @@ impl Fetcher {
     }
 
     fn handle_first_sample(&self, now: Moment, history: &mut History) {
-        history.backoff.reset();
         let name = &self.upstream.name;
         match history.outage.handle_success(now) {
             Some(down) => info!("{name}: gives bytes again, after {} s", down.as_secs()),
@@ -201,13 +254,15 @@ impl Fetcher {
             return delay;
         }
         self.status.count_failure(error.to_string());
-        let reason = match error {
-            FetchError::Bye(reason, _) => Some(*reason),
-            _ => None,
-        };
-        let kind = (discriminant(error), reason);
-        let level = history.outage.handle_failure(kind, crate::sys::now());
+        history.is_distrusted |= matches!(error, FetchError::Health(_));
+        let level = history.outage.handle_failure(error.kind(), crate::sys::now());
+        history.words_level = if level == Level::Warn { Level::Info } else { Level::Debug };
         log!(level, "{name}: {error}; next attempt in {} ms", delay.as_millis());
         delay
     }
+}
+
+fn resolve(address: &Address) -> Result<Vec<SocketAddr>, FetchError> {
+    let addresses = (address.host.as_str(), address.port).to_socket_addrs();
+    Ok(addresses.map_err(FetchError::Resolve)?.take(ADDRESSES_MAX).collect())
 }

@@ -1,54 +1,61 @@
 //! The client's side: one fetch thread an upstream, which asks when the sink has room.
 //!
-//! Owns connections to servers and the asking. It does not know where the bytes go: it puts
+//! Owns connections to servers, children that give bytes, and the asking. It does not know where the bytes go: it puts
 //! them into a channel of capacity zero, and asks for more only when they have been taken.
 //!
 //! ```text
+//! upstream.rs  what an upstream is: a server, a host behind ssh, a command
 //! fetch.rs     the thread: attempts, backoff, what the log says
-//! session.rs   one connection: handshake, request, samples, signs of life
+//! session.rs   one connection in native frames: handshake, request, samples, signs of life
+//! link.rs      what frames travel through: TCP, or the pipes of an ssh
+//! raw.rs       one child whose output is random bytes
+//! worker.rs    a child that bytes come from, and why it ended
+//! ssh.rs       OpenSSH's command line, and what its words mean
+//! trial.rs     the health tests on our side
 //! patience.rs  how much that is no sample a server may send
+//! error.rs     why it ended, in a sentence
 //! ```
 
+mod error;
 mod fetch;
+mod link;
 mod patience;
+mod raw;
 mod session;
+mod ssh;
 mod status;
+mod trial;
+mod upstream;
+mod worker;
 
-pub use session::FetchError;
+pub use error::FetchError;
+pub use ssh::SshFault;
 pub use status::{FetchState, FetchStatus};
+pub use upstream::{Address, Command, Kind, Remote, Ssh, Upstream, show_address};
 
-use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::sample::Sample;
 use crate::sys::latch::Latch;
 use crate::wire::{ClientCodec, CodecError};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One server to draw from, over the native protocol.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// How the log and status call it: by default `host:port`.
-    pub name: String,
-    /// Name or address; resolved again at each attempt.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// The server must prove that it holds this key.
-    pub server_key: PublicKey,
-    /// Our own key.
-    pub private_key: PrivateKey,
-    /// Shared with the server; all zeros on the wire when absent.
-    pub psk: Option<Psk>,
-}
+/// For a child to end: longer than `child` takes to go from SIGTERM through SIGKILL to giving up.
+pub const CHILD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes our side of the native protocol for one connection.
+type MakeCodec = dyn Fn(&Address) -> Result<Box<dyn ClientCodec>, CodecError> + Send + Sync;
 
 /// The fetch threads, one an upstream.
 #[derive(Debug)]
 pub struct Fetchers {
     /// What each does, in the order of the upstreams.
     pub statuses: Vec<Arc<FetchStatus>>,
-    ended: Receiver<()>,
+    /// Disconnected when the threads that look names up have ended.
+    lookups: Receiver<()>,
+    /// The same for the threads with children.
+    children: Receiver<()>,
 }
 
 /// Starts a fetch thread for each upstream. All put what they get into `samples`, which is to
@@ -71,34 +78,44 @@ pub fn start<C, M>(
 ) -> io::Result<Fetchers>
 where
     C: ClientCodec,
-    M: Fn(&Upstream) -> Result<C, CodecError> + Clone + Send + 'static,
+    M: Fn(&Address) -> Result<C, CodecError> + Send + Sync + 'static,
+    C: 'static,
 {
-    let (alive, ended) = crossbeam_channel::bounded(0);
+    let (looks_up, lookups) = crossbeam_channel::bounded::<()>(0);
+    let (has_child, children) = crossbeam_channel::bounded::<()>(0);
+    let make_codec: Arc<MakeCodec> = Arc::new(move |address| {
+        make_codec(address).map(|codec| Box::new(codec) as Box<dyn ClientCodec>)
+    });
     let mut statuses = Vec::with_capacity(upstreams.len());
     for upstream in upstreams {
         let status = Arc::new(FetchStatus::new(&upstream.name));
         statuses.push(Arc::clone(&status));
+        let alive = if upstream.has_child() { has_child.clone() } else { looks_up.clone() };
         let fetcher = fetch::Fetcher {
             upstream,
+            make_codec: Arc::clone(&make_codec),
             request_size: request_size.max(1),
             samples: samples.clone(),
             stop: stop.clone(),
             random,
             status,
         };
-        let (alive, make_codec) = (alive.clone(), make_codec.clone());
         std::thread::Builder::new().name("fetch".into()).spawn(move || {
             let _alive: Sender<()> = alive;
-            fetcher.run(make_codec);
+            fetcher.run();
         })?;
     }
-    Ok(Fetchers { statuses, ended })
+    Ok(Fetchers { statuses, lookups, children })
 }
 
 impl Fetchers {
-    /// Waits until all threads have ended, `patience` at most (a name that is being looked up
-    /// cannot be interrupted); answers whether they have. Release the stop latch first.
+    /// Waits until all threads have ended; answers whether they have. Release the stop latch
+    /// first. A name that is being looked up cannot be interrupted: for that `patience` is the
+    /// most. A child is given [`CHILD_PATIENCE`].
     pub fn wait(&self, patience: Duration) -> bool {
-        self.ended.recv_timeout(patience) == Err(crossbeam_channel::RecvTimeoutError::Disconnected)
+        let has_ended = |ended: &Receiver<()>, patience| {
+            ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
+        };
+        has_ended(&self.children, CHILD_PATIENCE) & has_ended(&self.lookups, patience)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::keys::print_line;
+use crate::client::Kind;
 use crate::config::Config;
 use crate::wire::native::public_key;
 use std::path::Path;
@@ -26,7 +27,8 @@ pub fn check(path: &Path) -> Result<(), Failure> {
         }
         Config::Client(client) => {
             for upstream in &client.upstreams {
-                let key = public_key(&upstream.private_key);
+                let Kind::Address(address) = &upstream.kind else { continue };
+                let key = public_key(&address.private_key);
                 text += &format!("\n# Our public key for {}: {key}\n", upstream.name);
             }
         }

@@ -37,7 +37,7 @@ pub enum Exit {
     Sink = 5,
     /// An address cannot be listened on.
     Bind = 6,
-    /// No key can be made: the kernel's generator is not initialised.
+    /// The kernel's generator is not initialised: no key can be made, or the wait was ended.
     NotSeeded = 7,
     /// The demo's verdict is bad.
     Verdict = 8,

@@ -5,7 +5,7 @@
 //! small settings types that the other modules define, and starts nothing.
 //!
 //! - `file` reads and guards files, `table` reads single values, `units` their numbers.
-//! - `server`, `clients` and `client` know the keys; `text` writes them out again.
+//! - `server`, `clients`, `client` and `upstream` know the keys; `text` writes them out again.
 
 mod client;
 mod clients;
@@ -15,14 +15,16 @@ mod server;
 mod table;
 mod text;
 pub mod units;
+mod upstream;
 
-pub use client::{ClientConfig, parse_address};
+pub use client::ClientConfig;
 pub use clients::{
     CLIENT_NAME_RULE, ClientDefaults, Clients, is_client_name, load_clients, parse_clients,
 };
 pub use error::ConfigError;
 pub use server::ServerConfig;
 pub use text::{client_config_text, client_entry_text};
+pub use upstream::parse_address;
 
 use file::File;
 use std::io::ErrorKind;
@@ -48,7 +50,7 @@ const CLIENT_TABLES: &Tables = &[
     ("", &["mode"]),
     ("client", client::OWN_KEYS),
     ("sink", client::SINK_KEYS),
-    ("[upstream]", client::UPSTREAM_KEYS),
+    ("[upstream]", upstream::UPSTREAM_KEYS),
 ];
 
 const GIVE_PRIVATE_KEY: &str = "give private-key or private-key-file; `netrng genkey` makes a key";

@@ -45,7 +45,8 @@ const CLIENTS: RangeInclusive<usize> = 1..=65_536;
 /// An X25519 handshake costs 75 ms on the smallest board and 0.1 ms on a fast machine.
 const HANDSHAKES_PER_S: RangeInclusive<u32> = 1..=10_000;
 /// Below, a busy board breaks it by itself; above, it is no timeout.
-const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+pub(super) const TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3600);
 /// Under a tenth hardly anybody would be admitted.
 const HEADROOM: RangeInclusive<f64> = 0.1..=1.0;
 /// Bits in a byte.
@@ -162,16 +163,20 @@ fn read_source(source: &Table<'_>) -> Result<Settings, ConfigError> {
         let most = STOCK_BYTES_MAX / sample_size;
         return Err(entry.want(format_args!("at most {most}: 128 MiB of samples of this size")));
     }
-    let min_entropy = match source.entry("min-entropy") {
-        Some(entry) if entry.text() != Some("auto") => {
-            Some(entry.number(MIN_ENTROPY).map_err(|error| error.or("auto"))?)
-        }
-        _ => None,
-    };
+    let min_entropy =
+        source.entry("min-entropy").map_or(Ok(None), |entry| read_min_entropy(&entry))?;
     let stall_timeout = source
         .entry("stall-timeout")
         .map_or(Ok(default.stall_timeout), |entry| entry.time(TIMEOUT))?;
     Ok(Settings { path, min_entropy, sample_size, stock, stall_timeout })
+}
+
+/// Bits per byte; `None` for "auto".
+pub(super) fn read_min_entropy(entry: &Entry<'_>) -> Result<Option<f64>, ConfigError> {
+    match entry.text() {
+        Some("auto") => Ok(None),
+        _ => entry.number(MIN_ENTROPY).map(Some).map_err(|error| error.or("auto")),
+    }
 }
 
 /// The kernel's hardware generator, as its own estimate of quality says.

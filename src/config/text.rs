@@ -4,9 +4,9 @@
 //! Owns that these texts are valid TOML that reads back as the same values. Secrets show only
 //! in what `enroll` hands out. It writes no file.
 
-use super::client::show_address;
 use super::units::{show_rate, show_size, show_time};
 use super::{ClientConfig, ClientDefaults, Config, ServerConfig};
+use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::server::ClientRule;
 use crate::sink::Sink;
@@ -49,10 +49,7 @@ impl Display for ServerConfig {
         writeln!(f, "\n[source]\ndevice = {}", quoted(self.source.path.display()))?;
         writeln!(f, "sample-size = \"{}\"", show_size(self.source.sample_size as u64))?;
         writeln!(f, "stock = {}", self.source.stock)?;
-        match self.source.min_entropy {
-            Some(bits) => writeln!(f, "min-entropy = {bits}")?,
-            None => writeln!(f, "min-entropy = \"auto\"")?,
-        }
+        write_min_entropy(f, self.source.min_entropy)?;
         writeln!(f, "stall-timeout = \"{}\"", show_time(self.source.stall_timeout))?;
         writeln!(f, "\n[defaults]\n{}", self.defaults)?;
         match &self.clients.missing {
@@ -88,33 +85,92 @@ fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
 
 impl Display for ClientConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "mode = \"client\"\n\n[client]\nprivate-key = {HIDDEN}")?;
-        for upstream in &self.upstreams {
-            let address = show_address(&upstream.host, upstream.port);
-            writeln!(f, "\n[[upstream]]\naddress = \"{address}\"")?;
-            writeln!(f, "public-key = \"{}\"", upstream.server_key)?;
-            if upstream.private_key != self.upstreams[0].private_key {
+        writeln!(f, "mode = \"client\"")?;
+        let own_key = self.upstreams.iter().find_map(|upstream| match &upstream.kind {
+            Kind::Address(address) => Some(&address.private_key),
+            _ => None,
+        });
+        if own_key.is_some() {
+            writeln!(f, "\n[client]\nprivate-key = {HIDDEN}")?;
+        }
+        self.upstreams.iter().try_for_each(|upstream| write_upstream(f, upstream, own_key))?;
+        write_sink(f, &self.sink)
+    }
+}
+
+fn write_upstream(
+    f: &mut Formatter<'_>,
+    upstream: &Upstream,
+    own_key: Option<&PrivateKey>,
+) -> fmt::Result {
+    writeln!(f, "\n[[upstream]]")?;
+    match &upstream.kind {
+        Kind::Address(address) => {
+            writeln!(f, "address = \"{}\"", show_address(&address.host, address.port))?;
+            writeln!(f, "public-key = \"{}\"", address.server_key)?;
+            if Some(&address.private_key) != own_key {
                 writeln!(f, "private-key = {HIDDEN}")?;
             }
-            if upstream.psk.is_some() {
+            if address.psk.is_some() {
                 writeln!(f, "psk = {HIDDEN}")?;
             }
-            // The default name has a colon, which a given one cannot have.
-            if upstream.name != address {
-                writeln!(f, "name = \"{}\"", upstream.name)?;
-            }
         }
-        match &self.sink {
-            Sink::Rngd { command: None } => writeln!(f, "\n[sink]\ntype = \"rngd\""),
-            Sink::Rngd { command: Some(words) } => {
-                writeln!(f, "\n[sink]\ntype = \"rngd\"\nrngd-command = {}", list(words))
-            }
-            Sink::Fifo { path } => {
-                writeln!(f, "\n[sink]\ntype = \"fifo\"\npath = {}", quoted(path.display()))
-            }
-            Sink::Stdout => writeln!(f, "\n[sink]\ntype = \"stdout\""),
-            // Only the demo makes this one; no file names it yet.
-            Sink::KernelWrite { .. } => writeln!(f, "\n[sink]\n# the kernel's pool, uncredited"),
+        Kind::Ssh(ssh) => write_ssh(f, ssh)?,
+        Kind::Command(Command { argv, stall_timeout }) => {
+            writeln!(f, "command = {}", list(argv))?;
+            writeln!(f, "stall-timeout = \"{}\"", show_time(*stall_timeout))?;
+        }
+    }
+    write_min_entropy(f, upstream.min_entropy)?;
+    // The default name may be one that cannot be given.
+    match upstream.name == upstream.kind.default_name() {
+        true => Ok(()),
+        false => writeln!(f, "name = \"{}\"", upstream.name),
+    }
+}
+
+fn write_ssh(f: &mut Formatter<'_>, ssh: &Ssh) -> fmt::Result {
+    writeln!(f, "ssh = {}", quoted(&ssh.destination))?;
+    if let Some(port) = ssh.port {
+        writeln!(f, "ssh-port = {port}")?;
+    }
+    if let Some(path) = &ssh.identity_file {
+        writeln!(f, "identity-file = {}", quoted(path.display()))?;
+    }
+    if let Some(path) = &ssh.known_hosts_file {
+        writeln!(f, "known-hosts-file = {}", quoted(path.display()))?;
+    }
+    writeln!(f, "ssh-program = {}", quoted(&ssh.program))?;
+    match &ssh.remote {
+        Remote::Tap => Ok(()),
+        Remote::Raw { command, stall_timeout } => {
+            writeln!(f, "raw = {}", quoted(command))?;
+            writeln!(f, "stall-timeout = \"{}\"", show_time(*stall_timeout))
+        }
+    }
+}
+
+fn write_min_entropy(f: &mut Formatter<'_>, min_entropy: Option<f64>) -> fmt::Result {
+    match min_entropy {
+        Some(bits) => writeln!(f, "min-entropy = {bits}"),
+        None => writeln!(f, "min-entropy = \"auto\""),
+    }
+}
+
+fn write_sink(f: &mut Formatter<'_>, sink: &Sink) -> fmt::Result {
+    writeln!(f, "\n[sink]")?;
+    match sink {
+        Sink::Rngd { command: None } => writeln!(f, "type = \"rngd\""),
+        Sink::Rngd { command: Some(words) } => {
+            writeln!(f, "type = \"rngd\"\nrngd-command = {}", list(words))
+        }
+        Sink::Fifo { path } => {
+            writeln!(f, "type = \"fifo\"\npath = {}", quoted(path.display()))
+        }
+        Sink::Stdout => writeln!(f, "type = \"stdout\""),
+        Sink::Kernel { credit, interval } => {
+            let interval = show_time(*interval);
+            writeln!(f, "type = \"kernel\"\ncredit = {credit}\ninterval = \"{interval}\"")
         }
     }
 }

@@ -32,12 +32,16 @@ pub struct Capacity {
 impl Capacity {
     /// Takes a reading in; says whether the estimate was made anew.
     pub fn handle_reading(&mut self, bytes: u64, span: Duration) -> bool {
-        if self.skipped_bytes < SKIP_BYTES {
-            self.skipped_bytes += bytes;
+        let skip = (SKIP_BYTES - self.skipped_bytes).min(bytes);
+        self.skipped_bytes += skip;
+        if bytes == skip {
             return false;
         }
-        self.bytes += bytes;
-        self.span += span;
+        // A long reading may begin with the bytes that do not count: the rest of it does.
+        let counted = bytes - skip;
+        let nanos = span.as_nanos() * u128::from(counted) / u128::from(bytes);
+        self.bytes += counted;
+        self.span += Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         if self.span < READING_SPAN && self.bytes < READING_BYTES {
             return false;
         }
@@ -173,6 +177,14 @@ mod tests {
         assert_eq!(capacity.bytes_per_s(), Some(34_816_000));
         capacity.handle_reading(10, Duration::from_millis(1));
         assert!(!capacity.handle_rest(), "only as long as nothing is known");
+    }
+
+    #[test]
+    fn of_one_long_reading_only_the_beginning_does_not_count() {
+        let mut capacity = Capacity::default();
+        assert!(!capacity.handle_reading(SKIP_BYTES + 10_240, Duration::from_micros(11)));
+        assert!(capacity.handle_rest(), "it would wait for ever");
+        assert_eq!(capacity.bytes_per_s(), Some(1_024_000_000));
     }
 
     #[test]

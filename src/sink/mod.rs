@@ -8,23 +8,22 @@
 //! ```text
 //! pump.rs       samples into a pipe, one at a time
 //! supervise.rs  a child that reads the pipe: started, restarted, ended
-//! child.rs      one child process: its stdin, its words, its end
-//! lines.rs      its words as log lines
 //! rngd.rs       which rngd, and which arguments it takes
-//! fifo.rs, stdout.rs, kernel.rs   the other sinks
+//! kernel.rs     the kernel's pool, with credit
+//! block.rs      its bytes: tested, and handed out 64 at a time
+//! fifo.rs, stdout.rs   the other sinks
 //! ```
 
-mod child;
+mod block;
 mod fifo;
 mod kernel;
-mod lines;
 mod pump;
 mod rngd;
 mod status;
 mod stdout;
 mod supervise;
 
-pub use kernel::KernelWrite;
+pub use kernel::{DEFAULT_CREDIT, KernelWrite};
 pub use status::{FeedState, FeedStatus};
 
 use crate::sample::Sample;
@@ -37,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Which sink, and what it needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Sink {
     /// A supervised `rngd`; `command` overrides how it is started.
     Rngd {
@@ -51,19 +50,21 @@ pub enum Sink {
     },
     /// Standard output.
     Stdout,
-    /// The kernel's pool by a plain write, which needs no privilege and credits nothing.
-    KernelWrite {
-        /// Between two writes.
+    /// The kernel's pool: blocks that pass FIPS 140-2, with credit where we may.
+    Kernel {
+        /// Entropy credited for each byte, bits, 0 to 8.
+        credit: f64,
+        /// Between two feeds of a kernel that does not ask.
         interval: Duration,
     },
 }
 
 impl Sink {
-    /// What it takes at once, bytes: the size of a request.
-    pub fn request_size(&self) -> u32 {
+    /// What it takes at once of each of so many upstreams, bytes: the size of a request.
+    pub fn request_size(&self, upstreams: usize) -> u32 {
         match self {
             Sink::Rngd { .. } | Sink::Fifo { .. } | Sink::Stdout => 2048,
-            Sink::KernelWrite { .. } => 64,
+            Sink::Kernel { .. } => kernel::request_size(upstreams),
         }
     }
 }
@@ -81,7 +82,7 @@ pub enum SinkError {
     NotFifo(PathBuf),
     /// The FIFO cannot be made or opened.
     Fifo(PathBuf, io::Error),
-    /// The kernel's pool cannot be written to.
+    /// The kernel's pool cannot be fed.
     Kernel(io::Error),
     /// Standard output cannot be written to.
     Stdout(io::Error),
@@ -115,7 +116,7 @@ impl fmt::Display for SinkError {
             SinkError::Fifo(path, error) => {
                 write!(f, "cannot use the FIFO {}: {error}", path.display())
             }
-            SinkError::Kernel(error) => write!(f, "cannot write to {}: {error}", kernel::PATH),
+            SinkError::Kernel(error) => write!(f, "cannot feed {}: {error}", kernel::PATH),
             SinkError::Stdout(error) => write!(f, "cannot write to standard output: {error}"),
             SinkError::Closed => f.write_str("the reader of standard output has left"),
             SinkError::System(error) => write!(f, "the system refuses the sink: {error}"),
@@ -170,8 +171,8 @@ pub fn start(
             let stdout = stdout::open()?;
             Box::new(move || stdout::run(&stdout, context))
         }
-        Sink::KernelWrite { interval } => {
-            let (pool, interval) = (KernelWrite::open()?, *interval);
+        Sink::Kernel { credit, interval } => {
+            let (pool, interval) = (kernel::Pool::open(*credit)?, *interval);
             Box::new(move || kernel::run(pool, interval, &context))
         }
     };

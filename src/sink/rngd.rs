@@ -5,7 +5,7 @@
 //! foreground, reads stdin, and mixes in no source of its own (RDRAND, TPM, jitter, …).
 
 use super::SinkError;
-use super::child::Child;
+use crate::child::Child;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ fn detect(rngd: &OsStr) -> Result<Variant, SinkError> {
     let (sender, lines) = crossbeam_channel::bounded(1);
     // Never `-v`: rng-tools5 takes it for "verbose".
     let program = [rngd.to_owned(), OsString::from("--version")];
-    let child = Child::start(&program, move |line| {
+    let (child, _stdin) = Child::start_reader(&program, move |line| {
         // Only the first line says which.
         let _ = sender.try_send(line.to_owned());
     })

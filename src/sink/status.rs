@@ -38,6 +38,10 @@ pub struct FeedStatus {
     pub bytes: AtomicU64,
     /// How often the child had to be started again.
     pub restarts: AtomicU64,
+    /// Entropy that the kernel was credited, bits.
+    pub credited_bits: AtomicU64,
+    /// Blocks that failed FIPS 140-2 and were thrown away before the kernel.
+    pub blocks_failed: AtomicU64,
     state: AtomicU8,
     child: AtomicU32,
     last_feed_nanos: AtomicU64,

@@ -3,14 +3,15 @@
 //! Owns its life; `pump` feeds it meanwhile. Any exit is a failure, with code 0 too: each
 //! rngd has failures that look like success. That it takes nothing for hours is none.
 
-use super::child::{Child, Exit};
 use super::pump::{Pump, PumpEnd};
 use super::{Context, FeedState, FeedStatus, SinkError, rngd};
+use crate::child::{Child, Exit};
 use crate::retry::{Backoff, Outage};
 use crate::sys::now;
 use crossbeam_channel::select;
 use log::{Level, info, log, warn};
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -65,6 +66,15 @@ enum Failure {
     Signal(i32),
 }
 
+impl Failure {
+    fn of(exit: &Exit) -> Self {
+        match exit.status.and_then(|status| status.signal()) {
+            Some(signal) => Failure::Signal(signal),
+            None => Failure::Exit(exit.status.and_then(|status| status.code())),
+        }
+    }
+}
+
 /// Starts the program and feeds it, again and again, until we are to end.
 pub(super) fn run(program: &Program, context: Context) -> Result<(), SinkError> {
     let name = program.name();
@@ -85,13 +95,13 @@ pub(super) fn run(program: &Program, context: Context) -> Result<(), SinkError> 
         context.status.enter(FeedState::Starting);
         let (failure, text) = match start(program, words) {
             Err(text) => (Failure::Start, text),
-            Ok(child) => {
+            Ok((child, stdin)) => {
                 log!(level, "{name}: started, process {}", child.pid());
-                let Some(exit) = feed(&mut pump, child, &context) else {
+                let Some(exit) = feed(&mut pump, child, &stdin, &context) else {
                     info!("{name}: ended");
                     return Ok(());
                 };
-                describe(&exit)
+                (Failure::of(&exit), exit.to_string())
             }
         };
         if now().since(began) >= WELL_AFTER {
@@ -135,16 +145,16 @@ impl Words {
     }
 }
 
-fn start(program: &Program, words: Words) -> Result<Child, String> {
+fn start(program: &Program, words: Words) -> Result<(Child, File), String> {
     let command = program.command().map_err(|error| error.to_string())?;
-    let started = Child::start(&command, move |line| words.handle_line(line));
+    let started = Child::start_reader(&command, move |line| words.handle_line(line));
     started.map_err(|error| format!("cannot be started: {error}"))
 }
 
 /// Feeds `child` until its end; `None` if we are to end first, and then it is gone too.
-fn feed(pump: &mut Pump<'_>, child: Child, context: &Context) -> Option<Exit> {
+fn feed(pump: &mut Pump<'_>, child: Child, stdin: &File, context: &Context) -> Option<Exit> {
     context.status.set_child(Some(child.pid()));
-    let end = pump.run(child.stdin(), child.gone());
+    let end = pump.run(stdin, child.gone());
     // One that lives on without reading is of no use.
     let exit = child.end();
     context.status.set_child(None);
@@ -153,19 +163,5 @@ fn feed(pump: &mut Pump<'_>, child: Child, context: &Context) -> Option<Exit> {
         PumpEnd::Gone | PumpEnd::Broken(_) => {
             Some(exit.unwrap_or(Exit { status: None, last_line: None }))
         }
-    }
-}
-
-fn describe(exit: &Exit) -> (Failure, String) {
-    let (failure, how) = match exit.status.map(|status| (status.code(), status.signal())) {
-        Some((Some(code), _)) => (Failure::Exit(Some(code)), format!("exited with code {code}")),
-        Some((_, Some(signal))) => {
-            (Failure::Signal(signal), format!("was ended by signal {signal}"))
-        }
-        _ => (Failure::Exit(None), "ended".into()),
-    };
-    match &exit.last_line {
-        Some(line) => (failure, format!("{how}; it last said {line:?}")),
-        None => (failure, how),
     }
 }

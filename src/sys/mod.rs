@@ -11,6 +11,7 @@ pub mod latch;
 pub mod lock;
 pub mod notify;
 pub mod pipe;
+pub mod pool;
 pub mod process;
 pub mod random;
 

@@ -1,6 +1,6 @@
 //! Child processes: what the standard library does not offer for supervising them.
 //!
-//! Owns the calls; `sink::child` says when. Privileges of our own process will live here too.
+//! Owns the calls; `child` says when. Privileges of our own process will live here too.
 
 use std::io;
 use std::os::unix::process::CommandExt;

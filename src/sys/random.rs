@@ -1,5 +1,15 @@
 //! The kernel's generator, asked in the one way that never waits.
 
+use super::latch::Latch;
+use super::pipe::{self, Interest};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Between two looks at a generator whose device does not say when it is initialised.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Fills `buffer` from the kernel's generator if that is initialised; `false`, and `buffer`
 /// untouched or partly filled, if it is not. Never blocks (`getrandom(2)`, GRND_NONBLOCK).
 #[must_use]
@@ -22,6 +32,29 @@ pub fn try_random(buffer: &mut [u8]) -> bool {
 /// Whether the kernel's generator is initialised, so that what it gives is unpredictable.
 pub fn kernel_is_seeded() -> bool {
     try_random(&mut [0; 1])
+}
+
+/// Waits until the kernel's generator is initialised (`true`) or `stop` is released (`false`).
+/// It sleeps in `poll`, not in `getrandom`: `/dev/random` polls readable from then on.
+///
+/// Before Linux 5.6 it does so earlier, as soon as there is some entropy, and there a look a
+/// second has to do.
+///
+/// # Errors
+/// When there is no `/dev/random`.
+pub fn wait_until_seeded(stop: &Latch) -> io::Result<bool> {
+    let device = File::open("/dev/random")?;
+    let stopped = (stop.as_fd(), Interest::Readable);
+    while !kernel_is_seeded() {
+        if pipe::wait([(device.as_fd(), Interest::Readable), stopped], None)?[1] {
+            return Ok(false);
+        }
+        let look_again = super::now() + LOOK_AGAIN_AFTER;
+        if !kernel_is_seeded() && pipe::wait([stopped], Some(look_again))?[0] {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Fresh material for [`crate::wire::hedge::Hedge`]: kernel output if there is any, the clock,

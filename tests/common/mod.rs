@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use netrng::client::Upstream;
+use netrng::client::{Address, Kind, Upstream};
 use netrng::keys::{PrivateKey, PublicKey};
 use netrng::sample::Sample;
 use netrng::wire::{Answer, ByeReason, ClientCodec, CodecError, Request, WaitReason, Welcome};
@@ -74,11 +74,15 @@ impl ClientCodec for TestCodec {
 pub fn upstream(address: SocketAddr) -> Upstream {
     Upstream {
         name: format!("test:{}", address.port()),
-        host: address.ip().to_string(),
-        port: address.port(),
-        server_key: PublicKey([0; 32]),
-        private_key: PrivateKey::new([0; 32]),
-        psk: None,
+        kind: Kind::Address(Address {
+            host: address.ip().to_string(),
+            port: address.port(),
+            server_key: PublicKey([0; 32]),
+            private_key: PrivateKey::new([0; 32]),
+            psk: None,
+        }),
+        // The servers here fill their samples with one byte.
+        min_entropy: Some(0.0),
     }
 }
 

@@ -18,5 +18,6 @@ pub mod raw;
 pub mod rngd;
 pub mod scene;
 pub mod site;
+pub mod ssh;
 pub mod trace;
 pub mod wait;

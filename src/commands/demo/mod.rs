@@ -9,7 +9,7 @@ pub(super) mod verdict;
 
 use super::server::{Parts, assemble, listen};
 use super::{Exit, Failure, client::make_codec, signals};
-use crate::client::{self, Upstream};
+use crate::client::{self, Address, Kind, Upstream};
 use crate::config::{ClientDefaults, Clients, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
 use crate::sample::Sample;
@@ -80,11 +80,14 @@ pub fn demo(span: Duration) -> Result<(), Failure> {
     for (name, private_key, psk) in clients {
         let upstream = Upstream {
             name: format!("{name}'s server"),
-            host: "127.0.0.1".to_owned(),
-            port,
-            server_key: public_key(&server_key),
-            private_key,
-            psk: Some(psk),
+            kind: Kind::Address(Address {
+                host: "127.0.0.1".to_owned(),
+                port,
+                server_key: public_key(&server_key),
+                private_key,
+                psk: Some(psk),
+            }),
+            min_entropy: None,
         };
         drawers.push(Drawer::start(name, upstream, &stop, kernel.clone())?);
     }

@@ -198,7 +198,7 @@ const CLIENT_MISTAKES: &Mistakes = &[
     ),
     (
         "[[upstream]]",
-        r#"/n:4: address: missing in [[upstream]]; give the server's name or address, as in address = "rng.example.org""#,
+        r#"/n:4: address: missing in [[upstream]]; give the server's name or address, as in address = "rng.example.org"; or ssh = "user@host", or command = ["program"]"#,
     ),
     (
         "[[upstream]]\naddress = 'a:b:c'",
@@ -233,7 +233,10 @@ const UPSTREAM_MISTAKES: &Mistakes = &[
         "[sink]\ntype = 'fifo'",
         r#"/n:7: path: missing in [sink]; say where the FIFO is, as in path = "/run/netrng.fifo""#,
     ),
-    ("[sink]\ntype = 'tcp'", r#"/n:8: type: found "tcp"; want "rngd", "fifo" or "stdout""#),
+    (
+        "[sink]\ntype = 'tcp'",
+        r#"/n:8: type: found "tcp"; want "rngd", "kernel", "fifo" or "stdout""#,
+    ),
     ("[sink]\npath = '/x'", r#"/n:8: path: is only for type = "fifo"; remove it"#),
     (
         "[sink]\ntype = 'stdout'\nrngd-command = ['a']",
@@ -253,13 +256,97 @@ const UPSTREAM_MISTAKES: &Mistakes = &[
     ),
     (
         "'{2}' = 5",
-        "/n:7: unknown key in [[upstream]]; the keys here are address, public-key, private-key, private-key-file, psk, psk-file, name",
+        "/n:7: unknown key in [[upstream]]; the keys here are address, ssh, command, public-key, private-key, private-key-file, psk, psk-file, ssh-port, identity-file, known-hosts-file, ssh-program, raw, stall-timeout, min-entropy, name",
     ),
     (
         "name = '{2}'",
         "/n:7: name: found a text of 44 characters; want 1 to 64 letters A-Z a-z, digits, `.`, `_` or `-`",
     ),
     ("psk = \"{2}\n", "/n:7: psk: not valid TOML: the closing quote is missing"),
+];
+
+/// After a first line, `mode`.
+const RAW_MISTAKES: &Mistakes = &[
+    (
+        "[[upstream]]\ncommand = ['pv']\naddress = 'a.example'",
+        "/n:3: command: stands beside address; give only one of the two, and another [[upstream]] for the other",
+    ),
+    (
+        "[[upstream]]\ncommand = ['pv']\npsk = 'x'",
+        "/n:4: psk: is only for upstreams with address; remove it",
+    ),
+    (
+        "[[upstream]]\ncommand = ['pv']\nraw = 'x'",
+        "/n:4: raw: is only for upstreams with ssh; remove it",
+    ),
+    (
+        "[[upstream]]\nssh = 'a'\npublic-key = 'x'",
+        "/n:4: public-key: is only for upstreams with address; remove it",
+    ),
+    (
+        "[[upstream]]\nssh = 'a'\nstall-timeout = '1 s'",
+        "/n:4: stall-timeout: is only for raw bytes, of command or of ssh with raw; remove it",
+    ),
+    (
+        "[[upstream]]\nssh = 'a b'",
+        r#"/n:3: ssh: found "a b"; want "host" or "user@host", or a name from ssh's configuration; the port goes into ssh-port"#,
+    ),
+    (
+        "[[upstream]]\nssh = '-oProxyCommand=x'",
+        r#"/n:3: ssh: found "-oProxyCommand=x"; want "host" or "user@host", or a name from ssh's configuration; the port goes into ssh-port"#,
+    ),
+    (
+        "[[upstream]]\nssh = 'a'\nssh-port = 0",
+        "/n:4: ssh-port: found 0; want a whole number from 1 to 65535",
+    ),
+    (
+        "[[upstream]]\nssh = 'a'\nidentity-file = '/k/my key'",
+        r"/n:4: identity-file: ssh reads spaces, quotes and \ % $ # its own way; use another path",
+    ),
+    (
+        "[[upstream]]\nssh = 'a'\nraw = ''",
+        r#"/n:4: raw: found ""; want a command for the host's shell, as "cat /dev/hwrng""#,
+    ),
+    (
+        "[[upstream]]\nssh = 'a'\nssh-program = 5",
+        "/n:4: ssh-program: found 5; want the name or path of OpenSSH's client in quotes",
+    ),
+    (
+        "[[upstream]]\ncommand = []",
+        "/n:3: command: found a list of 0; want 1 to 64 words: the program and its arguments",
+    ),
+    (
+        "[[upstream]]\ncommand = ['']",
+        "/n:3: command: the program's name is empty; want its name or path first",
+    ),
+    (
+        "[[upstream]]\ncommand = ['pv']\nstall-timeout = '2 h'",
+        r#"/n:4: stall-timeout: found "2 h"; want a time from 100 ms to 1 h"#,
+    ),
+    (
+        "[[upstream]]\ncommand = ['pv']\nmin-entropy = 'low'",
+        r#"/n:4: min-entropy: found "low"; want a number from 0 to 8, or "auto""#,
+    ),
+    (
+        "[[upstream]]\ncommand = ['pv', 'a']\n[[upstream]]\ncommand = ['/bin/pv', 'b']",
+        r#"/n:5: command: another upstream is called "pv"; give this one a name"#,
+    ),
+    (
+        "[[upstream]]\ncommand = ['pv']\n[sink]\ntype = 'kernel'\ncredit = 9",
+        "/n:6: credit: found 9; want a number from 0 to 8",
+    ),
+    (
+        "[[upstream]]\ncommand = ['pv']\n[sink]\ntype = 'kernel'\ninterval = '10 ms'",
+        r#"/n:6: interval: found "10 ms"; want a time from 1 s to 24 h"#,
+    ),
+    (
+        "[[upstream]]\ncommand = ['pv']\n[sink]\ncredit = 1",
+        r#"/n:5: credit: is only for type = "kernel"; remove it"#,
+    ),
+    (
+        "[[upstream]]\ncommand = ['pv']\n[sink]\ntype = 'fifo'\npath = '/f'\ninterval = '1 min'",
+        r#"/n:7: interval: is only for type = "kernel"; remove it"#,
+    ),
 ];
 
 const CLIENTS_FILE_MISTAKES: &Mistakes = &[
@@ -359,6 +446,7 @@ fn mistakes_of_a_server_are_told() {
 fn mistakes_of_a_client_are_told() {
     check(answer, CLIENT, CLIENT_MISTAKES);
     check(answer, UPSTREAM, UPSTREAM_MISTAKES);
+    check(answer, "mode = 'client'\n", RAW_MISTAKES);
 }
 
 #[test]

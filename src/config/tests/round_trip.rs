@@ -1,6 +1,7 @@
 //! What is written out reads back: the effective configuration, and what `enroll` hands out.
 
 use super::{KEY_1, KEY_3, with_keys};
+use crate::client::{Address, Kind, Upstream};
 use crate::config::{
     ClientConfig, ClientDefaults, Config, ServerConfig, client_config_text, client_entry_text,
     parse_clients,
@@ -27,6 +28,11 @@ fn client(text: &str) -> ClientConfig {
         Ok(Config::Client(client)) => client,
         other => panic!("{other:?} from {text}"),
     }
+}
+
+fn address(upstream: &Upstream) -> &Address {
+    let Kind::Address(address) = &upstream.kind else { panic!("{upstream:?}") };
+    address
 }
 
 /// The text without secrets, and the same with `keys` in their places.
@@ -120,15 +126,44 @@ fn an_effective_client_is_the_same_client() {
     // All that an upstream holds shows in its Debug text but the secrets.
     assert_eq!(format!("{again:?}"), format!("{given:?}"));
     for (again, given) in again.upstreams.iter().zip(&given.upstreams) {
+        let (again, given) = (address(again), address(given));
         assert!(again.private_key == given.private_key && again.psk == given.psk);
     }
     assert_eq!(given.upstreams[0].name, "a.example:8989");
-    assert_eq!(given.upstreams[1].host, "2001:db8::1");
+    assert_eq!(address(&given.upstreams[1]).host, "2001:db8::1");
+}
+
+#[test]
+fn every_kind_of_upstream_reads_back() {
+    for upstream in [
+        "ssh = 'board'",
+        "ssh = 'rng@board'\nssh-port = 2222\nidentity-file = '/k/id'\n\
+         known-hosts-file = 'known'\nname = 'attic'\nmin-entropy = 0.5",
+        "ssh = 'rng@2001:db8::1'\nssh-program = '/opt/my ssh'\nraw = 'cat \"/dev/hwrng\"'\n\
+         stall-timeout = '2 min'",
+        "command = ['/opt/a b/rng', '--raw', '\\']\nstall-timeout = '1.5 s'\nmin-entropy = 8",
+        "command = 'rng'\nname = 'other'",
+    ] {
+        let given = client(&format!(
+            "mode = 'client'\n[[upstream]]\n{upstream}\n\
+             [[upstream]]\ncommand = ['pv', '/dev/hwrng']\n"
+        ));
+        let text = given.to_string();
+        assert!(!text.contains(HIDDEN), "no secret is here: {text}");
+        assert_eq!(format!("{:?}", client(&text)), format!("{given:?}"), "{upstream}");
+        assert_eq!(given.upstreams[1].name, "pv");
+    }
 }
 
 #[test]
 fn every_sink_reads_back() {
-    for sink in ["type = 'rngd'", "type = 'fifo'\npath = '/run/\u{e4} \"x\\'", "type = 'stdout'"] {
+    for sink in [
+        "type = 'rngd'",
+        "type = 'fifo'\npath = '/run/\u{e4} \"x\\'",
+        "type = 'stdout'",
+        "type = 'kernel'",
+        "type = 'kernel'\ncredit = 0.5\ninterval = '24 h'",
+    ] {
         let given = client(&with_keys(&format!(
             "mode = 'client'\nclient.private-key = '{{1}}'\n[[upstream]]\naddress = '::1'\n\
              public-key = '{{2}}'\n[sink]\n{sink}\n"
@@ -146,6 +181,7 @@ fn what_enroll_hands_out_reads_back_on_both_sides() {
     let given = client(&text);
     assert_eq!(given.sink, Sink::Rngd { command: None });
     let [upstream] = &given.upstreams[..] else { panic!("one upstream") };
+    let upstream = address(upstream);
     assert_eq!((upstream.host.as_str(), upstream.port), ("rng.example", 8989));
     assert_eq!(upstream.server_key, server_key);
     assert!(upstream.private_key == private_key && upstream.psk.as_ref() == Some(&psk));

@@ -2,8 +2,10 @@
 //! every key.
 
 use super::{KEY_1, KEY_2};
-use crate::client::Upstream;
-use crate::config::{ClientDefaults, Config, ServerConfig, client, clients, parse_clients, server};
+use crate::client::{Address, Kind};
+use crate::config::{
+    ClientDefaults, Config, ServerConfig, client, clients, parse_clients, server, upstream,
+};
 use crate::keys::PublicKey;
 use crate::sink::Sink;
 use std::fs::{self, Permissions};
@@ -47,9 +49,14 @@ impl Etc {
         }
     }
 
-    fn client(&self, text: &str) -> (Upstream, Sink) {
+    fn client(&self, text: &str) -> (String, Address, Sink) {
         match Config::parse(&self.place(text), Path::new("/etc/netrng.toml")) {
-            Ok(Config::Client(mut client)) => (client.upstreams.remove(0), client.sink),
+            Ok(Config::Client(mut client)) => {
+                let upstream = client.upstreams.remove(0);
+                assert_eq!(upstream.min_entropy, None);
+                let Kind::Address(address) = upstream.kind else { panic!("{:?}", upstream.kind) };
+                (upstream.name, address, client.sink)
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -85,13 +92,35 @@ fn the_full_file_is_a_server_with_the_defaults() {
 #[test]
 fn the_client_part_is_the_least_client() {
     let etc = Etc::new();
-    let (full, full_sink) = etc.client(&in_effect(parts()[1]));
-    let (least, least_sink) = etc.client(CLIENT);
+    let (full_name, full, full_sink) = etc.client(&in_effect(parts()[1]));
+    let (least_name, least, least_sink) = etc.client(CLIENT);
     assert_eq!(full_sink, least_sink);
     assert_eq!(full_sink, Sink::Rngd { command: None });
-    assert_eq!((&full.name, &full.host, full.port), (&least.name, &least.host, 8989));
+    assert_eq!((full_name, &full.host, full.port), (least_name, &least.host, 8989));
     assert_eq!(full.server_key, least.server_key);
     assert!(full.psk.is_some() && least.psk == full.psk);
+}
+
+/// What the client's part says of the kinds and sinks that it does not have in effect.
+#[test]
+fn the_client_part_states_defaults_of_other_kinds() {
+    let stated = |key: &str| {
+        let lines = parts()[1].lines();
+        let mut lines = lines.filter_map(|line| line.strip_prefix(&format!("# {key} = ")));
+        lines.next().unwrap_or_else(|| panic!("{key}")).to_owned()
+    };
+    let text = format!(
+        "mode = 'client'\n[[upstream]]\nssh = 'a'\nraw = 'b'\nstall-timeout = {}\n\
+         ssh-program = {}\n[sink]\ntype = 'kernel'\ncredit = {}\ninterval = {}\n",
+        stated("stall-timeout"),
+        stated("ssh-program"),
+        stated("credit"),
+        stated("interval"),
+    );
+    let bare = "mode = 'client'\n[[upstream]]\nssh = 'a'\nraw = 'b'\n[sink]\ntype = 'kernel'\n";
+    let parse = |text: &str| Config::parse(text, Path::new("/n")).unwrap().to_string();
+    assert_eq!(parse(&text), parse(bare));
+    assert_eq!(stated("credit").parse(), Ok(crate::sink::DEFAULT_CREDIT));
 }
 
 #[test]
@@ -127,7 +156,7 @@ fn the_full_file_names_every_key() {
         (server, clients::DEFAULTS_KEYS),
         (client, &["mode"]),
         (client, client::OWN_KEYS),
-        (client, client::UPSTREAM_KEYS),
+        (client, upstream::UPSTREAM_KEYS),
         (client, client::SINK_KEYS),
         (clients, clients::CLIENT_KEYS),
     ] {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Bytes of a line that are kept.
 const LINE_LEN_MAX: usize = 300;
-/// Lines passed on in a minute; rngd says a few at its start and one in an hour.
+/// Lines passed on in a minute; programs say a few at their start.
 const LINES_PER_MINUTE_MAX: u32 = 30;
 const MINUTE: Duration = Duration::from_secs(60);
 

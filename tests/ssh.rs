@@ -1,0 +1,277 @@
+//! Real OpenSSH and real dropbear, on both ends, with throwaway keys on loopback. Needs root and
+//! what `tests/run ssh` installs; plain `cargo test` leaves it out.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use support::feed::{Feed, Mood};
+use support::ledger::{Ledger, Numbered};
+use support::numbered::byte_at;
+use support::process::Process;
+use support::rngd::is_alive;
+use support::ssh::{Host, children, client};
+use support::wait;
+
+const STARTUP: usize = 1024;
+const STDOUT: &str = "type = \"stdout\"";
+
+fn start(host: &Host, more: &str) -> Process {
+    Process::start(&mut client(host.path("").as_path(), &host.upstream(more), STDOUT))
+}
+
+fn cat(path: &Path) -> String {
+    format!("raw = \"cat {}\"", path.display())
+}
+
+/// The words of a script that stands in for `netrng tap` and speaks its frames: for each
+/// request of 7 bytes a sample of 2,048, out of `source`; requests are kept in `asked`.
+fn write_tap(host: &Host, source: &Path) -> String {
+    let script = format!(
+        "#!/bin/sh\nexec 3< {}\n\
+         while [ \"$(dd bs=7 count=1 2>/dev/null | tee -a {} | wc -c)\" = 7 ]\n\
+         do printf '\\010\\001\\201'; dd bs=2048 count=1 iflag=fullblock 2>/dev/null <&3\ndone\n",
+        source.display(),
+        host.path("asked").display(),
+    );
+    let path = host.path("tap");
+    fs::write(&path, script).unwrap();
+    format!("sh {}", path.display())
+}
+
+#[test]
+fn raw_bytes_come_whole_through_openssh_and_dropbear() {
+    for host in [Host::openssh(), Host::dropbear()] {
+        let host = at_home(host);
+        let path = host.path("bytes");
+        let bytes: Vec<u8> = (0..300_000).map(byte_at).collect();
+        fs::write(&path, &bytes).unwrap();
+        let mut client = start(&host, &cat(&path));
+        client.wait_for("board: gives bytes");
+        client.wait_for("exited with code 0");
+        assert_eq!(client.terminate().code(), Some(0));
+        let got = client.stdout_at_end();
+        let whole = bytes.len() - STARTUP;
+        assert!(got.len() >= whole && got[..whole] == bytes[STARTUP..], "{} bytes", got.len());
+    }
+}
+
+/// dropbear looks for authorized_keys in the home of whoever logs in, and nowhere else; so his
+/// own keys are set aside meanwhile.
+fn at_home(host: Host) -> AtHome {
+    AtHome::new(host)
+}
+
+struct AtHome {
+    host: Host,
+    before: Option<Vec<u8>>,
+}
+
+const HOME_KEYS: &str = "/root/.ssh/authorized_keys";
+
+impl AtHome {
+    fn new(host: Host) -> Self {
+        let before = fs::read(HOME_KEYS).ok();
+        fs::create_dir_all("/root/.ssh").unwrap();
+        fs::copy(host.path("authorized_keys"), HOME_KEYS).unwrap();
+        AtHome { host, before }
+    }
+}
+
+impl std::ops::Deref for AtHome {
+    type Target = Host;
+    fn deref(&self) -> &Host {
+        &self.host
+    }
+}
+
+impl Drop for AtHome {
+    fn drop(&mut self) {
+        match &self.before {
+            Some(keys) => fs::write(HOME_KEYS, keys).unwrap(),
+            None => fs::remove_file(HOME_KEYS).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn the_real_device_of_a_host_with_nothing_installed() {
+    let host = Host::openssh();
+    let client = start(&host, "raw = \"cat /dev/hwrng\"");
+    client.wait_for("board: gives bytes");
+    client.wait_for_bytes(8192);
+}
+
+#[test]
+fn a_tunnel_that_is_killed_in_the_middle_comes_back_and_no_byte_comes_twice() {
+    let host = Host::openssh();
+    let feed = Feed::new(&host.path("fifo"), Mood::Good);
+    feed.set_pace(200_000);
+    let mut client = start(&host, &cat(feed.path()));
+    client.wait_for("board: gives bytes");
+    client.wait_for_bytes(20_000);
+    // Our end, then theirs.
+    for round in 0..2 {
+        let mark = client.mark();
+        if round == 0 {
+            let [ssh] = children(client.pid())[..] else { panic!("one ssh") };
+            support::rngd::kill(ssh);
+            client.wait_for_after(mark, "ssh was ended by signal 9");
+        } else {
+            host.cut();
+            client.wait_for_after(mark, "the connection broke: ");
+        }
+        client.wait_for_after(mark, "board: gives bytes again");
+        client.wait_for_bytes(20_000);
+    }
+    assert_eq!(client.terminate().code(), Some(0));
+    let mut ledger = Ledger::new(Numbered { len: feed.fed() });
+    ledger.enter("client", &client.stdout_at_end()).unwrap();
+    assert!(ledger.runs() >= 3, "{} runs", ledger.runs());
+}
+
+#[test]
+fn a_host_that_goes_and_comes_is_found_again() {
+    let mut host = Host::openssh();
+    let mut client = start(&host, "raw = \"cat /dev/urandom\"");
+    client.wait_for("board: gives bytes");
+    let mark = client.mark();
+    host.stop();
+    client.wait_for_after(mark, "cannot be reached: connect to host 127.0.0.1 port");
+    let host = host.restart();
+    client.wait_for_after(mark, "board: gives bytes again");
+    let ssh = children(client.pid());
+    assert_eq!(client.terminate().code(), Some(0));
+    assert!(ssh.into_iter().all(|pid| !is_alive(pid)), "ssh outlives the client");
+    drop(host);
+}
+
+#[test]
+fn another_host_key_ends_it_and_nothing_is_taken() {
+    let host = Host::openssh();
+    host.new_host_key();
+    let host = host.restart();
+    let mut client = start(&host, "raw = \"cat /dev/urandom\"");
+    let line = client.wait_for("shows another key");
+    assert!(line.contains("127.0.0.1 shows another key than the one in"), "{line}");
+    assert!(line.contains(host.path("known_hosts").to_str().unwrap()), "{line}");
+    host.know_host();
+    client.wait_for("board: gives bytes");
+    client.terminate();
+}
+
+#[test]
+fn an_unknown_host_key_ends_it_and_the_sentence_says_what_to_do() {
+    let host = Host::openssh();
+    fs::write(host.path("known_hosts"), "").unwrap();
+    let client = start(&host, "raw = \"cat /dev/urandom\"");
+    let line = client.wait_for("is not known");
+    assert!(line.contains(&format!("`ssh-keyscan -p {} 127.0.0.1`", host.port)), "{line}");
+    assert_eq!(client.stdout_len(), 0);
+    assert_eq!(fs::read_to_string(host.path("known_hosts")).unwrap(), "", "ssh learned it");
+}
+
+#[test]
+fn a_refused_key_and_a_key_that_cannot_be_used_are_told_apart() {
+    let host = Host::openssh();
+    host.authorize_nobody();
+    let client = start(&host, "raw = \"cat /dev/urandom\"");
+    let line = client.wait_for("refuses our key");
+    assert!(line.contains("must hold the public half of"), "{line}");
+    drop(client);
+    host.authorize("");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(host.path("id"), open).unwrap();
+    let client = start(&host, "raw = \"cat /dev/urandom\"");
+    let line = client.wait_for("ssh cannot use our key");
+    assert!(line.contains("bad permissions"), "{line}");
+}
+
+#[test]
+fn what_runs_on_the_host_and_fails_is_named() {
+    let host = Host::openssh();
+    for (more, part) in [
+        ("", "127.0.0.1 has no netrng in the PATH of its ssh sessions: install it there"),
+        ("raw = \"infnoise --raw\"", "127.0.0.1 does not know the command `infnoise --raw`"),
+        (
+            "raw = \"cat /no/such/rng\"",
+            "`cat /no/such/rng` on 127.0.0.1 exited with code 1; it last",
+        ),
+        ("raw = \"cat /dev/zero\"", "its bytes are not random"),
+        ("raw = \"sleep 1000\"\nstall-timeout = \"2 s\"", "gives nothing since 2000 ms"),
+    ] {
+        let client = start(&host, more);
+        client.wait_for(part);
+        assert_eq!(client.stdout_len(), 0, "{more}");
+    }
+    let missing = host.upstream("ssh-program = \"no-such-ssh\"");
+    let client = Process::start(&mut client(host.path("").as_path(), &missing, STDOUT));
+    client.wait_for("no-such-ssh is not installed: install `openssh-client`");
+}
+
+#[test]
+fn frames_through_a_forced_command_take_two_samples_ahead_of_a_sink_that_waits() {
+    let host = Host::openssh();
+    let feed = Feed::new(&host.path("fifo"), Mood::Good);
+    let tap = write_tap(&host, feed.path());
+    host.authorize(&format!("restrict,command=\"{tap}\""));
+    let mut command = client(host.path("").as_path(), &host.upstream(""), STDOUT);
+    let blocked = Process::start_with(
+        &mut command,
+        std::process::Stdio::null(),
+        support::process::Stdout::Blocked,
+    );
+    blocked.wait_for("board: gives bytes");
+    let taken = feed.taken_at_rest();
+    println!("taken through frames with the sink blocked: {taken} bytes");
+    let two_requests = [0, 5, 1, 0, 0, 8, 0].repeat(2);
+    assert_eq!(fs::read(host.path("asked")).unwrap(), two_requests);
+    // One in the pipe, one in hand; of the page in the source's own pipe dd takes no more.
+    assert_eq!(taken, 2 * 2048);
+    drop(blocked);
+
+    let raw = Process::start_with(
+        &mut at_once(&host, feed.path()),
+        std::process::Stdio::null(),
+        support::process::Stdout::Blocked,
+    );
+    let before = feed.taken();
+    raw.wait_for("board: gives bytes");
+    println!("taken as raw bytes: {} bytes", feed.taken_at_rest() - before);
+}
+
+/// The same host without the forced command.
+fn at_once(host: &Host, source: &Path) -> Command {
+    host.authorize("");
+    client(host.path("").as_path(), &host.upstream(&cat(source)), STDOUT)
+}
+
+#[test]
+fn dbclient_is_a_command_like_any_other() {
+    let host = at_home(Host::dropbear());
+    let path = host.path("bytes");
+    let bytes: Vec<u8> = (0..100_000).map(byte_at).collect();
+    fs::write(&path, &bytes).unwrap();
+    let mut convert = support::process::command("dropbearconvert");
+    convert.args(["openssh", "dropbear"]).arg(host.path("id")).arg(host.path("id_dropbear"));
+    support::process::finish(&mut convert).success();
+    let upstream = format!(
+        "[[upstream]]\ncommand = [\"env\", \"HOME={}\", \"dbclient\", \"-y\", \"-p\", \"{}\", \
+         \"-i\", \"{}\", \"-W\", \"4096\", \"root@127.0.0.1\", \"cat {}\"]\n",
+        host.path("").display(),
+        host.port,
+        host.path("id_dropbear").display(),
+        path.display(),
+    );
+    let mut client = Process::start(&mut client(host.path("").as_path(), &upstream, STDOUT));
+    client.wait_for("env: gives bytes");
+    client.wait_for("env: exited with code 0");
+    client.terminate();
+    let got = client.stdout_at_end();
+    let whole = bytes.len() - STARTUP;
+    assert!(got.len() >= whole && got[..whole] == bytes[STARTUP..], "{} bytes", got.len());
+
+    wait::until_true("dbclient ends with the client", || children(client.pid()).is_empty());
+}
