@@ -164,6 +164,8 @@ fn when_the_source_slows_down_promises_shrink_in_proportion_and_no_new_one_is_ma
     let shares = deal.shares(&(start..end));
     println!("shares {shares:?} of {}", end - start);
     let ratio = shares[0] as f64 / shares[1] as f64;
-    assert!((1.92..=2.08).contains(&ratio), "{ratio} where 2 was promised: {shares:?}");
+    // Some seventy answers of 512 bytes: two at either end are six percent. The scheduler's own
+    // tests are exact.
+    assert!((1.8..=2.2).contains(&ratio), "{ratio} where 2 was promised: {shares:?}");
     assert!(shares[2] * 50 <= shares[0], "nothing was promised to the third: {shares:?}");
 }
