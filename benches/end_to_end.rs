@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let clients = options.value("--clients").map(|text| text.parse().expect("a count"));
     let counts = clients.map_or(CLIENTS.to_vec(), |count| vec![count]);
     let (rounds, span) =
-        if options.quick { (1, Duration::from_secs(1)) } else { (2, Duration::from_secs(3)) };
+        if options.quick { (1, Duration::from_secs(1)) } else { (3, Duration::from_secs(2)) };
     println!("{window} samples of {SAMPLE} bytes outstanding a client; CPU is the server's\n");
     println!("                      --------- netrng ---------   --------- floor ----------");
     println!(

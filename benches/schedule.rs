@@ -118,6 +118,7 @@ impl Sessions {
             max_clients: many,
             max_handshakes: many,
             max_handshakes_per_address: many,
+            handshakes_per_s: count,
             handshakes_per_s_per_address: count,
             ..Limits::default()
         };
@@ -134,6 +135,7 @@ impl Sessions {
             let id = server.handle_accept(peer, now).expect("there is room");
             server.handle_bytes(id, &[1; 8], now);
         }
+        assert_eq!(server.served_sessions(), many, "every session has a place");
         Sessions { server, now, stock: Vec::new() }
     }
 }

@@ -3,8 +3,9 @@
 //! Owns the bounded queue between the reader thread and the event loop, and which of the two
 //! waits for the other. It neither reads nor serves.
 //!
-//! A full stock sends the reader to rest until half of it is gone, so that the two threads
-//! hand over the processor once for many samples, not once for each.
+//! A full stock sends the reader to rest until half of it is gone, or until whoever serves
+//! has nothing to do: so the two threads hand over the processor once for many samples, not
+//! once for each, and in quiet times the stock is full.
 
 use crate::sample::Sample;
 use std::collections::VecDeque;
@@ -47,7 +48,8 @@ impl Stock {
         std::mem::take(&mut inside.hungry)
     }
 
-    /// Waits while the stock is full, and then until half of it is gone.
+    /// Waits while the stock is full, and then until half of it is gone or
+    /// [`Stock::top_up`] is called.
     pub fn wait_for_room(&self) {
         let mut inside = self.inside();
         inside.reader_rests = inside.samples.len() >= self.capacity;
@@ -60,19 +62,24 @@ impl Stock {
     pub fn take(&self) -> Option<Sample> {
         let mut inside = self.inside();
         let sample = inside.samples.pop_front();
-        self.rouse(&mut inside);
+        self.rouse(&mut inside, self.capacity / 2);
         sample
+    }
+
+    /// Whoever serves has nothing to do: a reader at rest fills what room there is.
+    pub fn top_up(&self) {
+        self.rouse(&mut self.inside(), self.capacity - 1);
     }
 
     /// Wipes all of it: the source cannot be trusted.
     pub fn wipe(&self) {
         let mut inside = self.inside();
         inside.samples.clear();
-        self.rouse(&mut inside);
+        self.rouse(&mut inside, 0);
     }
 
-    fn rouse(&self, inside: &mut Inside) {
-        if inside.reader_rests && inside.samples.len() <= self.capacity / 2 {
+    fn rouse(&self, inside: &mut Inside, at_most: usize) {
+        if inside.reader_rests && inside.samples.len() <= at_most {
             inside.reader_rests = false;
             self.room.notify_one();
         }
@@ -146,6 +153,18 @@ mod tests {
         assert!(stock.wants_more());
         rested.recv().unwrap();
         thread.join().unwrap();
+    }
+
+    #[test]
+    fn in_quiet_times_it_is_filled_up() {
+        let stock = Stock::new(4);
+        (0..4).for_each(|byte| assert!(!put(&stock, byte)));
+        stock.inside().reader_rests = true;
+        stock.top_up();
+        assert!(stock.inside().reader_rests, "it is full");
+        assert!(stock.take().is_some());
+        stock.top_up();
+        assert!(!stock.inside().reader_rests);
     }
 
     #[test]

@@ -198,8 +198,9 @@ fn server_file(private: &PrivateKey, source: &str) -> String {
         "mode = \"server\"\n[server]\nlisten = [\"127.0.0.1:0\"]\nprivate-key = \"{}\"\n\
          clients-file = \"clients.toml\"\nmax-clients = 20000\nmax-waiting = 20000\n\
          max-handshakes = 20000\nmax-handshakes-per-address = 20000\n\
-         handshakes-per-s-per-address = 10000\nhandshake-timeout = \"60 s\"\n\
-         [defaults]\nmax-sessions = 1000\n[source]\ndevice = \"{source}\"\nsample-size = 2048\nmin-entropy = 0\n",
+         handshakes-per-s = 10000\nhandshakes-per-s-per-address = 10000\n\
+         handshake-timeout = \"60 s\"\n[defaults]\nmax-sessions = 1000\n\
+         [source]\ndevice = \"{source}\"\nsample-size = 2048\nmin-entropy = 0\n",
         private.to_text().as_str()
     )
 }

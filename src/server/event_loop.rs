@@ -228,6 +228,7 @@ impl EventLoop {
         } else if self.server.is_calibrating() && !self.setup.stock.ask_for_more() {
             return Some(Duration::ZERO);
         }
+        self.setup.stock.top_up();
         let deadlines = [
             self.server.poll_timeout(),
             self.accept_paused_until,
