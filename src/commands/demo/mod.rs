@@ -173,6 +173,7 @@ impl Running {
             defaults: ClientDefaults::default(),
             limits: Limits::default(),
             source,
+            user: None,
         };
         let (event_loop, reader, source) = assemble(config, vec![listener], parts)?;
         std::thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
