@@ -10,6 +10,7 @@ use crate::sample::Sample;
 use crate::sink::{self, Intake, Sink, SinkError};
 use crate::sys;
 use crate::sys::latch::{Latch, Trigger, latch};
+use crate::sys::thread::spawn;
 use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
@@ -56,11 +57,12 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
     let needs_root = config.sink != Sink::Stdout;
     let Some(part) = halves::part(config.user.as_deref(), needs_root)? else { return Ok(()) };
     let (stop_signal, reload_signal) = (part.stop, part.reload);
-    std::thread::Builder::new().name("hangup".into()).spawn(move || {
+    let hangup = move || {
         while signals::wait(&reload_signal) {
             info!("SIGHUP: a client reads its configuration only when it starts; restart it");
         }
-    })?;
+    };
+    spawn("hangup", Box::new(hangup))?;
     let (trigger, stop) = latch()?;
     let (until, level) = match part.half {
         Half::Whole => (until, Level::Info),
@@ -70,11 +72,12 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
     };
     let (ended, fetchers) = start(config, part.half, &stop)?;
     let (signalled, signal) = crossbeam_channel::bounded(1);
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
+    let wait_for_signal = move || {
         signals::wait(&stop_signal);
         log!(level, "stopping");
         let _ = signalled.send(());
-    })?;
+    };
+    spawn("signals", Box::new(wait_for_signal))?;
     let seeded = match until {
         Until::Stopped => crossbeam_channel::never(),
         Until::Seeded => wait_until_seeded(&stop)?,
@@ -121,9 +124,7 @@ fn start(
             let (wish, wishes) = crossbeam_channel::bounded(1);
             let intake = Intake { samples: received, wishes: Some(wish) };
             let feed = sink::start(&config.sink, intake, stop, sys::random::jitter)?;
-            std::thread::Builder::new()
-                .name("draw".into())
-                .spawn(move || draw(&link, &wishes, &samples))?;
+            spawn("draw", Box::new(move || draw(&link, &wishes, &samples)))?;
             Ok((feed.ended, None))
         }
     }
@@ -132,10 +133,11 @@ fn start(
 /// The half with the network: the other one is its sink.
 fn give(link: UnixStream, samples: Receiver<Sample>, stop: Latch) -> io::Result<FeedEnded> {
     let (sender, ended) = crossbeam_channel::bounded(1);
-    std::thread::Builder::new().name("give".into()).spawn(move || {
+    let work = move || {
         let given = hop::give(&link, &samples, &stop);
         let _ = sender.send(given.map_err(SinkError::System));
-    })?;
+    };
+    spawn("give", Box::new(work))?;
     Ok(ended)
 }
 
@@ -192,18 +194,17 @@ fn wait_for_end(
 fn wait_until_seeded(stop: &Latch) -> Result<Receiver<()>, Failure> {
     let (sender, seeded) = crossbeam_channel::bounded(1);
     let stop = stop.clone();
-    std::thread::Builder::new().name("seeded".into()).spawn(move || {
-        match sys::random::wait_until_seeded(&stop) {
-            Ok(true) => drop(sender.send(())),
-            // Nobody listens any more.
-            Ok(false) => {}
-            Err(error) => {
-                warn!("cannot tell when the kernel's generator is initialised: {error}");
-                // To hang up would say that it is.
-                let _ = stop.receiver().recv();
-            }
+    let wait = move || match sys::random::wait_until_seeded(&stop) {
+        Ok(true) => drop(sender.send(())),
+        // Nobody listens any more.
+        Ok(false) => {}
+        Err(error) => {
+            warn!("cannot tell when the kernel's generator is initialised: {error}");
+            // To hang up would say that it is.
+            let _ = stop.receiver().recv();
         }
-    })?;
+    };
+    spawn("seeded", Box::new(wait))?;
     Ok(seeded)
 }
 

@@ -19,7 +19,7 @@ use crate::sys::{self, doors, process};
 use ::log::{info, warn};
 use signal_hook::consts::{SIGHUP, SIGKILL, SIGTERM};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -58,20 +58,6 @@ pub struct Part {
     pub reload: UnixStream,
     /// Whether an earlier one has ended: what was read at the start may be old.
     pub is_restarted: bool,
-    /// Its end tells the parent of ours; so does [`Part::ready`].
-    life: Option<File>,
-}
-
-impl Part {
-    /// The two things that outlive the match on `half`: how to say that we are useful now.
-    pub fn ready(&mut self) -> impl FnMut() + Send + 'static {
-        let life = self.life.take();
-        move || match &life {
-            // The service manager believes the process that it started only.
-            Some(life) => drop((&mut &*life).write(b"R")),
-            None => sys::notify::notify("READY=1"),
-        }
-    }
 }
 
 /// Parts this process in two, if the configuration names a `user` to whom it is not reduced
@@ -93,7 +79,7 @@ pub fn part(name: Option<&str>, needs_root: bool) -> Result<Option<Part>, Failur
         }
     }
     let (stop, reload) = (signals::stop()?, signals::reload()?);
-    Ok(Some(Part { half: Half::Whole, stop, reload, is_restarted: false, life: None }))
+    Ok(Some(Part { half: Half::Whole, stop, reload, is_restarted: false }))
 }
 
 fn look_up(name: &str) -> Result<User, Failure> {
@@ -220,7 +206,9 @@ fn begin(
         assume(user)?;
     }
     process::die_with(origin.parent)?;
-    Ok(Part { half, stop, reload, is_restarted: origin.is_restarted, life: Some(life) })
+    // Open until our end, which it tells.
+    sys::notify::relay_through(life);
+    Ok(Part { half, stop, reload, is_restarted: origin.is_restarted })
 }
 
 /// Passes SIGHUP and READY on until there is a reason to end.
@@ -233,7 +221,8 @@ fn wait_for_cause(watch: &Watch, root: &Running, network: &Running) -> io::Resul
                 info!("stopping");
                 return Ok(Cause::Stop);
             }
-            [_, true, ..] => return Ok(Cause::Root),
+            [_, true, ..] if has_ended(&root.life)? => return Ok(Cause::Root),
+            [_, true, ..] => {}
             [_, _, true, _] if has_ended(&network.life)? => return Ok(Cause::Network),
             [_, _, true, _] => sys::notify::notify("READY=1"),
             _ => {
@@ -292,7 +281,7 @@ fn tell(cause: &Cause, [root, network]: &[Ended; 2], delay: Duration) {
 /// When the system has no thread left.
 pub fn open_for_the_other(links: Links, stop: &UnixStream) -> io::Result<()> {
     for link in links {
-        std::thread::Builder::new().name("doors".into()).spawn(move || doors::serve(&link))?;
+        sys::thread::spawn("doors", Box::new(move || drop(doors::serve(&link))))?;
     }
     signals::wait(stop);
     Ok(())

@@ -49,15 +49,14 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
         );
     }
     doors::note(&config.source.path);
-    let Some(mut part) = halves::part(config.user.as_deref(), true)? else { return Ok(()) };
-    let on_ready = Box::new(part.ready());
+    let Some(part) = halves::part(config.user.as_deref(), true)? else { return Ok(()) };
     match part.half {
         Half::Root(links) => {
             drop((config, listeners));
             return Ok(halves::open_for_the_other(links, &part.stop)?);
         }
-        Half::Network(links) => doors::ask_through(links),
-        Half::Whole => {}
+        Half::Network(links) => doors::close(Some(links)),
+        Half::Whole => doors::close(None),
     }
     let mut on_reload = reload_from(path.to_owned(), &config);
     if part.is_restarted {
@@ -65,9 +64,14 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
             (config.clients.rules, config.limits) = (rules, limits);
         }
     }
-    let parts = Parts { stop: part.stop, reload: part.reload, on_reload, on_ready };
+    let parts = Parts {
+        stop: part.stop,
+        reload: part.reload,
+        on_reload,
+        on_ready: Box::new(|| sys::notify::notify("READY=1")),
+    };
     let (event_loop, reader, _) = assemble(config, listeners, parts)?;
-    std::thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
+    sys::thread::spawn("reader", Box::new(move || reader.run()))?;
     event_loop.run()?;
     info!("stopped");
     Ok(())

@@ -223,14 +223,12 @@ pub fn start(
     };
     let (sender, ended) = crossbeam_channel::bounded(1);
     let feed = Feed { status: Arc::clone(&status), ended };
-    std::thread::Builder::new()
-        .name("feed".into())
-        .spawn(move || {
-            let result = work();
-            status.enter(FeedState::Stopped);
-            // Nobody may be listening any more.
-            let _ = sender.send(result);
-        })
-        .map_err(SinkError::System)?;
+    let feeding = move || {
+        let result = work();
+        status.enter(FeedState::Stopped);
+        // Nobody may be listening any more.
+        let _ = sender.send(result);
+    };
+    crate::sys::thread::spawn("feed", Box::new(feeding)).map_err(SinkError::System)?;
     Ok(feed)
 }

@@ -5,7 +5,6 @@
 //! configuration was read from, and the source. They ask by its number, so no path ever comes
 //! from the half that talks to strangers.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem::{size_of, zeroed};
@@ -24,18 +23,19 @@ pub enum Door {
 }
 
 /// What may be opened again.
-static NOTED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-/// Whom to ask, by [`Door`]; empty in a process that opens for itself.
-static ASKED: OnceLock<[Mutex<UnixStream>; 2]> = OnceLock::new();
+static NOTED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Whom to ask, by [`Door`]; nobody in a process that opens for itself. Not set while the list
+/// still grows.
+static ASKED: OnceLock<Option<[Mutex<UnixStream>; 2]>> = OnceLock::new();
 
 /// Puts `path` on the list of what may be opened after the halves have parted.
 pub fn note(path: &Path) {
-    NOTED.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+    NOTED.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
 }
 
-/// From now on [`open`] asks the other half.
-pub fn ask_through(links: [UnixStream; 2]) {
-    let _ = ASKED.set(links.map(Mutex::new));
+/// The list is complete. From now on [`open`] asks the other half, if there is one.
+pub fn close(links: Option<[UnixStream; 2]>) {
+    let _ = ASKED.set(links.map(|links| links.map(Mutex::new)));
 }
 
 /// As [`File::open`]; in a half that is not root, opened by the other one if it was opened or
@@ -44,9 +44,13 @@ pub fn ask_through(links: [UnixStream; 2]) {
 /// # Errors
 /// As the system says, to whoever opens it.
 pub fn open(door: Door, path: &Path) -> io::Result<File> {
-    let Some(links) = ASKED.get() else {
-        note(path);
-        return File::open(path);
+    let links = match ASKED.get() {
+        Some(Some(links)) => links,
+        Some(None) => return File::open(path),
+        None => {
+            note(path);
+            return File::open(path);
+        }
     };
     let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     let number = noted.iter().position(|noted| noted == path).and_then(|n| u32::try_from(n).ok());
@@ -66,7 +70,7 @@ pub fn serve(mut link: &UnixStream) -> io::Result<()> {
     while link.read_exact(&mut number).is_ok() {
         let number = usize::try_from(u32::from_ne_bytes(number)).unwrap_or(usize::MAX);
         let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = noted.iter().nth(number).cloned();
+        let path = noted.get(number).cloned();
         drop(noted);
         match path.ok_or(io::ErrorKind::NotFound.into()).and_then(File::open) {
             Ok(file) => send(link, 0, Some(&file))?,

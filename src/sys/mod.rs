@@ -16,5 +16,6 @@ pub mod pool;
 pub mod privilege;
 pub mod process;
 pub mod random;
+pub mod thread;
 
 pub use clock::now;
