@@ -38,7 +38,14 @@ checks() {
     # Three of its times: what only starts well is found out.
     sleep 6
     [ "$(pid_of netrng)" = "$pid" ] || fail 'the watchdog got no answer'
-    kill -STOP "$pid"
+    # Not the process that systemd started, but the one with the event loop.
+    loop=
+    for half in $(named netrng); do
+        read -r _ _ _ parent _ <"/proc/$half/stat"
+        [ "$parent" != "$pid" ] || [ "$(stat -c %U "/proc/$half")" != netrng ] || loop=$half
+    done
+    lives "$loop" || fail 'no network half'
+    kill -STOP "$loop"
     wait_for 'another server' has_another netrng "$pid"
     wait_for 'the server runs again' runs netrng
     journalctl --no-pager -o cat | grep -q 'Watchdog timeout' || fail 'it was not the watchdog'
