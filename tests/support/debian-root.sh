@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the folder of a Debian 12 root file system with init system $1 (systemd, sysvinit,
-# openrc, runit). It is made once (two minutes for the first, half a minute for each other) and
+# openrc, runit; or rpm: systemd, and rpm). It is made once (two minutes for the first, half a minute for each other) and
 # belongs to everybody: copy it with `cp -a`, change nothing in it.
 set -euo pipefail
 
@@ -10,6 +10,7 @@ root=$cache/$init
 
 case $init in
 systemd) packages="systemd-sysv udev" ;;
+rpm) packages="systemd-sysv udev rpm" ;;
 sysvinit) packages="sysvinit-core sysv-rc udev" ;;
 openrc) packages="sysvinit-core openrc udev" ;;
 runit) packages="runit-init udev" ;;
