@@ -80,12 +80,36 @@ pub enum Action {
         /// For how long.
         span: Duration,
     },
+    /// Make this machine a server or a client.
+    Setup(Setup),
     /// Show the main job.
     Demo {
         /// For how long.
         span: Duration,
     },
 }
+
+/// What `setup` was told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// `server` or `client`.
+    pub role: String,
+    /// A client's configuration, to be installed.
+    pub config: Option<PathBuf>,
+    /// Do it, instead of printing how.
+    pub apply: bool,
+    /// One of [`SYSTEMS`], if not the one found.
+    pub system: Option<String>,
+    /// One of [`INITS`], if not the one found.
+    pub init: Option<String>,
+    /// The folder with the system, if not this one.
+    pub root: Option<PathBuf>,
+}
+
+/// What `setup --system` takes.
+pub const SYSTEMS: [&str; 6] = ["debian", "rhel", "gentoo", "alpine", "openwrt", "freebsd"];
+/// What `setup --init` takes.
+pub const INITS: [&str; 7] = ["systemd", "procd", "openrc", "runit", "upstart", "rcd", "sysvinit"];
 
 /// The whole command line, for parsing, help, manual and completions.
 pub fn command() -> Command {
@@ -167,6 +191,7 @@ pub fn command() -> Command {
                 )
                 .arg(seconds("5", "How long to read")),
         )
+        .subcommand(setup_command())
         .subcommand(
             Command::new("demo")
                 .about(
@@ -174,6 +199,43 @@ pub fn command() -> Command {
                 )
                 .arg(seconds("10", "How long to draw")),
         )
+}
+
+fn setup_command() -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    let path = |name, value, help| option(name, value, help).value_parser(value_parser!(PathBuf));
+    Command::new("setup")
+        .about("Print the steps that make this machine a server or a client, or do them")
+        .arg(
+            Arg::new("role")
+                .value_parser(["server", "client"])
+                .required(true)
+                .help("What it is to be"),
+        )
+        .arg(path("config", "FILE", "A client's configuration, from `netrng enroll`").short('c'))
+        .arg(
+            Arg::new("apply")
+                .long("apply")
+                .action(ArgAction::SetTrue)
+                .help("Do what is not done yet (Debian and its kin; root)"),
+        )
+        .arg(option("system", "NAME", "Not for the system found here").value_parser(SYSTEMS))
+        .arg(option("init", "NAME", "Not for the init system found here").value_parser(INITS))
+        .arg(path("root", "DIR", "Set up the system in this folder: an image, a chroot"))
+}
+
+fn setup_of(matches: &ArgMatches) -> Setup {
+    let path = |name| matches.get_one::<PathBuf>(name).cloned();
+    Setup {
+        role: text(matches, "role").unwrap_or_default(),
+        config: path("config"),
+        apply: matches.get_flag("apply"),
+        system: text(matches, "system"),
+        init: text(matches, "init"),
+        root: path("root"),
+    }
 }
 
 fn seconds(default: &'static str, help: &'static str) -> Arg {
@@ -220,6 +282,7 @@ where
             source: sub.get_one::<PathBuf>("source").cloned().unwrap_or_default(),
             span: span_of(sub),
         },
+        "setup" => Action::Setup(setup_of(sub)),
         _ => Action::Demo { span: span_of(sub) },
     };
     Ok(Invocation { action, verbosity })
@@ -264,6 +327,9 @@ mod tests {
                 address: Some("board:8989".into()),
             }
         );
+        let setup = Setup { role: "server".into(), apply: true, ..Setup::default() };
+        assert_eq!(action("netrng setup server --apply"), Action::Setup(setup));
+        assert!(parse(["netrng", "setup", "neither"]).is_err());
         assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
         assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);
         assert!(parse(["netrng", "demo", "--seconds", "0"]).is_err());

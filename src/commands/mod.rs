@@ -12,6 +12,7 @@ pub mod enroll;
 pub mod keys;
 pub mod log;
 pub mod server;
+pub mod setup;
 pub mod signals;
 
 use crate::config::ConfigError;

@@ -1,0 +1,129 @@
+//! `setup`: the steps that make a machine a server or a client, printed or applied.
+//!
+//! Owns what is found out about the machine. `systems` is the data, `plan` makes steps of it,
+//! `script` prints them and `apply` does them: the same text, so neither can lag behind.
+
+mod apply;
+mod plan;
+mod script;
+mod systems;
+
+use super::keys::print_line;
+use super::{Exit, Failure};
+use crate::cli::Setup;
+use crate::sys::harden::is_root;
+use plan::{Facts, Role, State};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use systems::{INITS, Init, PACKAGED_PROGRAM, SYSTEMS, System};
+
+/// Prints the steps for a role on this system, or applies them.
+///
+/// # Errors
+/// A system or init system that is not known, a step that fails, no root.
+pub fn setup(asked: &Setup) -> Result<(), Failure> {
+    let root = asked.root.as_deref().unwrap_or(Path::new("/"));
+    if !root.join("bin/sh").exists() {
+        let root = root.display();
+        let text =
+            format_args!("--root: found {root}; want a folder with a system, as /mnt/sdcard");
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    let found = find_system(root);
+    let facts = facts(root, asked, found)?;
+    let plan = plan::plan(&facts);
+    let is_here = found.is_some_and(|found| found.name == facts.system.name);
+    if asked.apply && is_here && facts.system.is_tested {
+        if !is_root() {
+            return Err(Failure::new(
+                Exit::Usage,
+                "setup --apply changes the system: run it as root",
+            ));
+        }
+        return apply::apply(root, &plan);
+    }
+    // Only root sees all files, and marks for another system would mean nothing.
+    let states: Result<Vec<State>, Failure> = match is_root() && is_here {
+        true => plan.steps.iter().map(|step| apply::look(root, step)).collect(),
+        false => Ok(Vec::new()),
+    };
+    print_line(&script::script(&plan, &states?))?;
+    if asked.apply {
+        let name = facts.system.name;
+        let why = if is_here {
+            "no test has applied these steps there"
+        } else {
+            "this is another system"
+        };
+        let text = format_args!(
+            "--apply is not for {name} here, because {why}: read the steps above and run them"
+        );
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    Ok(())
+}
+
+fn facts(root: &Path, asked: &Setup, found: Option<&'static System>) -> Result<Facts, Failure> {
+    let named = |name: &Option<String>| name.clone().unwrap_or_default();
+    let system = SYSTEMS.iter().find(|system| system.name == named(&asked.system)).or(found);
+    let system = system.ok_or_else(|| unknown("system", "--system"))?;
+    let is_there = |paths: &[&str]| paths.iter().any(|path| exists(root, path));
+    let running = INITS.iter().find(|init| is_there(init.running));
+    let init = INITS.iter().find(|init| init.name == named(&asked.init)).or(running);
+    let init = init.or_else(|| INITS.iter().find(|init| is_there(init.installed)));
+    let init = init.ok_or_else(|| unknown("init system", "--init"))?;
+    let role = if asked.role == "server" { Role::Server } else { Role::Client };
+    Ok(Facts {
+        role,
+        system,
+        init,
+        is_live: root == Path::new("/") && !is_chroot() && is_running(init, running),
+        is_packaged: exists(root, &PACKAGED_PROGRAM[1..]) && system.program != PACKAGED_PROGRAM,
+        program: std::env::current_exe()?,
+        client_config: asked.config.clone().filter(|_| role == Role::Client),
+        is_configured: exists(root, &system.config[1..]),
+    })
+}
+
+fn is_running(init: &Init, running: Option<&Init>) -> bool {
+    running.is_some_and(|running| running.name == init.name) || init.running.is_empty()
+}
+
+fn unknown(what: &str, option: &str) -> Failure {
+    let text =
+        format_args!("cannot tell this machine's {what}: say {option}; see netrng setup --help");
+    Failure::new(Exit::Usage, text)
+}
+
+/// Also true for a link whose target stands in another root.
+fn exists(root: &Path, path: &str) -> bool {
+    fs::symlink_metadata(root.join(path)).is_ok()
+}
+
+/// By os-release(5), or else by a file that only one system has.
+fn find_system(root: &Path) -> Option<&'static System> {
+    let places = ["etc/os-release", "usr/lib/os-release"];
+    let text = places.iter().find_map(|path| fs::read_to_string(root.join(path)).ok());
+    let text = text.unwrap_or_default();
+    let by_marker = || SYSTEMS.iter().find(|system| exists(root, system.marker));
+    system_of(&text).or_else(by_marker)
+}
+
+/// What ID and, failing that, ID_LIKE of an os-release say.
+fn system_of(os_release: &str) -> Option<&'static System> {
+    let value = |key: &str| os_release.lines().find_map(|line| line.strip_prefix(key));
+    ["ID=", "ID_LIKE="].iter().filter_map(|key| value(key)).find_map(|value| {
+        let mut words = value.trim_matches(['"', '\'']).split(' ');
+        words.find_map(|word| SYSTEMS.iter().find(|system| system.ids.contains(&word)))
+    })
+}
+
+/// Whether we see another root than the first process does; only root can tell.
+fn is_chroot() -> bool {
+    let place = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
+    place("/proc/1/root").is_some_and(|first| place("/") != Some(first))
+}
+
+#[cfg(test)]
+mod tests;
