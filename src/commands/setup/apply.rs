@@ -31,7 +31,7 @@ pub(super) fn apply(root: &Path, plan: &Plan) -> Result<(), Failure> {
         let say = |words: &str| print_line(&format!("{number}/{of} {words}: {}", step.why));
         match look(root, step)? {
             State::Done => say("done already")?,
-            State::Yours => say("changed by you, stays as it is")?,
+            State::Yours => say("yours, stays as it is")?,
             State::ToDo => {
                 say("doing")?;
                 done += 1;

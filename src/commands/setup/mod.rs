@@ -11,12 +11,13 @@ mod systems;
 use super::keys::print_line;
 use super::{Exit, Failure};
 use crate::cli::Setup;
+use crate::config::Config;
 use crate::sys::harden::is_root;
 use plan::{Facts, Role, State};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use systems::{INITS, Init, PACKAGED_PROGRAM, SYSTEMS, System};
+use systems::{INITS, Init, PACKAGED_PROGRAM, SYSTEMS, System, UDEV};
 
 /// Prints the steps for a role on this system, or applies them.
 ///
@@ -32,7 +33,7 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
     }
     let found = find_system(root);
     let facts = facts(root, asked, found)?;
-    let plan = plan::plan(&facts);
+    let mut plan = plan::plan(&facts);
     let is_here = found.is_some_and(|found| found.name == facts.system.name);
     if asked.apply && is_here && facts.system.is_tested {
         if !is_root() {
@@ -41,7 +42,14 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
                 "setup --apply changes the system: run it as root",
             ));
         }
+        if let (Some(path), None) = (&facts.client_config, &asked.root) {
+            // Once it is installed it is the admin's.
+            Config::load(path)?;
+        }
         return apply::apply(root, &plan);
+    }
+    if asked.root.is_some() {
+        plan.title += &format!(", in {0}: for a shell in there (chroot {0})", root.display());
     }
     // Only root sees all files, and marks for another system would mean nothing.
     let states: Result<Vec<State>, Failure> = match is_root() && is_here {
@@ -73,6 +81,12 @@ fn facts(root: &Path, asked: &Setup, found: Option<&'static System>) -> Result<F
     let init = INITS.iter().find(|init| init.name == named(&asked.init)).or(running);
     let init = init.or_else(|| INITS.iter().find(|init| is_there(init.installed)));
     let init = init.ok_or_else(|| unknown("init system", "--init"))?;
+    let shipped = INITS.iter().flat_map(|init| init.files).chain([&UDEV]).map(|file| file.path);
+    let brought = |path: &&str| {
+        // As /usr/lib/udev/rules.d beside /etc/udev/rules.d.
+        let rest = path.trim_start_matches("/etc/");
+        is_there(&[&format!("lib/{rest}"), &format!("usr/lib/{rest}")])
+    };
     let role = if asked.role == "server" { Role::Server } else { Role::Client };
     Ok(Facts {
         role,
@@ -80,6 +94,7 @@ fn facts(root: &Path, asked: &Setup, found: Option<&'static System>) -> Result<F
         init,
         is_live: root == Path::new("/") && !is_chroot() && is_running(init, running),
         is_packaged: exists(root, &PACKAGED_PROGRAM[1..]) && system.program != PACKAGED_PROGRAM,
+        brought: shipped.filter(brought).collect(),
         program: std::env::current_exe()?,
         client_config: asked.config.clone().filter(|_| role == Role::Client),
         is_configured: exists(root, &system.config[1..]),

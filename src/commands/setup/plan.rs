@@ -6,7 +6,10 @@
 use super::systems::{Device, Init, PACKAGED_PROGRAM, Shipped, System, UDEV};
 use std::path::PathBuf;
 
-const SERVER_CONFIG: &str = include_str!("../../../conf/server.toml");
+/// What the server's file says first.
+const MODE_LINE: &str = "mode = \"server\"\n";
+/// After it: for whom the service gives root up.
+const USER_LINE: &str = "# user = \"netrng\"\n";
 
 /// What the machine is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(super) struct Facts {
     pub is_live: bool,
     /// Whether a package has installed netrng.
     pub is_packaged: bool,
+    /// Of the files that come with netrng, those that a package has put where it puts such.
+    pub brought: Vec<&'static str>,
     /// The program that runs now.
     pub program: PathBuf,
     /// The configuration that a client is given.
@@ -77,7 +82,7 @@ pub(super) enum Input {
 pub(super) enum State {
     Done,
     ToDo,
-    /// The file was changed by the admin and stays.
+    /// The file is the admin's and stays.
     Yours,
 }
 
@@ -87,7 +92,7 @@ impl State {
         match self {
             State::Done => " (done already)",
             State::ToDo => " (to do)",
-            State::Yours => " (changed by you: stays as it is)",
+            State::Yours => " (yours: stays as it is)",
         }
     }
 }
@@ -104,7 +109,7 @@ impl Step {
 
     /// A file that is made if it is missing.
     fn keep(why: &str, mode: &str, path: &str, input: Input) -> Self {
-        let (check, run) = (format!("[ -e {path} ]"), format!("keep {mode} {path}"));
+        let (check, run) = (format!("look {path}"), format!("keep {mode} {path}"));
         Step { why: why.to_owned(), check, run, input }
     }
 }
@@ -178,7 +183,7 @@ fn server_steps(facts: &Facts) -> Vec<Step> {
         ));
     }
     if facts.system.device != Device::None {
-        steps.push(put("udev gives the service's group the generator", &UDEV, facts));
+        steps.extend(put("udev gives the service's group the generator", &UDEV, facts));
     }
     if facts.is_live && facts.system.device != Device::None {
         steps.push(Step::new(
@@ -206,27 +211,28 @@ fn server_steps(facts: &Facts) -> Vec<Step> {
          chmod 0640 /etc/netrng/clients.toml",
     ));
     let why = "The configuration; every other key has its default";
-    let config = Input::Text(SERVER_CONFIG.to_owned());
+    let config = include_str!("../../../conf/server.toml");
+    let config = Input::Text(config.replace(MODE_LINE, &format!("{MODE_LINE}{USER_LINE}")));
     steps.push(Step::keep(why, "0644", facts.system.config, config));
     steps
 }
 
-/// A file that comes with netrng.
-fn put(why: &str, file: &Shipped, facts: &Facts) -> Step {
+/// A file that comes with netrng, unless a package has brought it.
+fn put(why: &str, file: &Shipped, facts: &Facts) -> Option<Step> {
     let Shipped { path, mode, text } = file;
-    Step {
+    (!facts.brought.contains(path)).then(|| Step {
         why: why.to_owned(),
         check: format!("look {path}"),
         run: format!("put {mode} {path}"),
         input: Input::Text(text.replace(PACKAGED_PROGRAM, program(facts))),
-    }
+    })
 }
 
 fn service_steps(facts: &Facts) -> Vec<Step> {
     let init = facts.init;
     let mut steps = Vec::new();
     for file in init.files {
-        steps.push(put(&format!("The service, for {}", init.name), file, facts));
+        steps.extend(put(&format!("The service, for {}", init.name), file, facts));
     }
     for file in init.options {
         let text = Input::Text(file.text.to_owned());

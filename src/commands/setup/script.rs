@@ -32,13 +32,13 @@ put() {
         mkdir -p "/etc/netrng/shipped${2%/*}"
         cp "$2" "/etc/netrng/shipped$2"
     elif ! cmp -s - "$2"; then
-        echo "$2 was changed by you and stays as it is"
+        echo "$2 is yours and stays as it is"
     fi
 }
 "#;
 
 /// What only checks use: `look FILE` says whether FILE is as the input (0), is missing or as an
-/// older netrng wrote it (1), or was changed ([`YOURS`]).
+/// older netrng wrote it (1), or is the admin's ([`YOURS`]).
 pub(super) const LOOK: &str = r#"
 look() {
     if cmp -s - "$1"; then return 0; fi
@@ -47,7 +47,7 @@ look() {
 }
 "#;
 
-/// The exit code of a check that finds a file changed by the admin.
+/// The exit code of a check that finds a file that is the admin's.
 pub(super) const YOURS: i32 = 3;
 
 /// The line that ends a text in the script.
@@ -55,9 +55,14 @@ const END: &str = "END_OF_FILE";
 
 /// The whole script. `states` as far as the system was looked at.
 pub(super) fn script(plan: &Plan, states: &[State]) -> String {
+    let title = &plan.title;
     let mut text = format!(
-        "#!/bin/sh\n# {}.\n# {}\n# It can be run again at any time: what is done already stays as it is.\n(\n{PRELUDE}",
-        plan.title, "Read it, then paste it into a shell of root's, or run it with sh."
+        "#!/bin/sh\n# {title}.\n# Read it, then paste it into a shell of root's, or run it with \
+         sh. It can be run again at any\n# time: what is done already stays as it is.{}\n(\n{PRELUDE}",
+        match states.is_empty() {
+            true => "\n# Run by root on the system itself, netrng also tells what is done already.",
+            false => "",
+        }
     );
     for (number, step) in (1..).zip(&plan.steps) {
         let state = states.get(number - 1).map_or("", |state| state.mark());

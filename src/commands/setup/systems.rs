@@ -150,7 +150,7 @@ pub(super) struct Init {
     pub start: &'static str,
 }
 
-/// The rule of udev's, and where a package has it.
+/// The rule of udev's.
 pub(super) const UDEV: Shipped = Shipped {
     path: "/etc/udev/rules.d/60-netrng.rules",
     mode: "0644",
@@ -171,10 +171,10 @@ pub(super) const INITS: &[Init] = &[
         }],
         options: &[],
         is_enabled: "systemctl is-enabled -q netrng.service",
-        enable: "systemctl daemon-reload\n\
-                 systemctl enable netrng.service",
+        enable: "systemctl enable netrng.service",
         is_started: "systemctl is-active -q netrng.service",
-        start: "systemctl start netrng.service",
+        start: "systemctl daemon-reload\n\
+                systemctl start netrng.service",
     },
     Init {
         name: "procd",

@@ -11,6 +11,7 @@ fn facts(role: Role, system: &'static System, init: &'static Init) -> Facts {
         init,
         is_live: true,
         is_packaged: false,
+        brought: Vec::new(),
         program: "/tmp/it's here/netrng".into(),
         client_config: (role == Role::Client).then(|| "/tmp/alice.toml".into()),
         is_configured: false,
@@ -100,6 +101,9 @@ fn services_name_the_program_that_was_installed() {
     });
     let debian = Facts { is_packaged: true, ..facts(Role::Server, &SYSTEMS[0], &INITS[0]) };
     assert!(!has(&plan(&debian), "new 0755"), "a package's program is not ours to replace");
+    let brought = vec![systems::UDEV.path, INITS[0].files[0].path];
+    let plan = plan(&Facts { brought, ..debian });
+    assert!(!has(&plan, "put"), "nor are its service and its rule ours to cover");
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn every_script_parses_and_holds_every_step() {
 fn marks_say_what_was_seen() {
     let facts = facts(Role::Client, &SYSTEMS[0], &INITS[0]);
     let text = script::script(&plan(&facts), &[State::Done, State::ToDo, State::Yours]);
-    for line in [" (done already)\n", " (to do)\n", " (changed by you: stays as it is)\n"] {
+    for line in [" (done already)\n", " (to do)\n", " (yours: stays as it is)\n"] {
         assert_eq!(text.matches(line).count(), 1, "{line:?}");
     }
     assert!(text.contains("new 0755 /usr/local/bin/netrng < '/tmp/it'\\''s here/netrng'"));
