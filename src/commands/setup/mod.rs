@@ -95,7 +95,8 @@ fn facts(root: &Path, asked: &Setup, found: Option<&'static System>) -> Result<F
         is_live: root == Path::new("/") && !is_chroot() && is_running(init, running),
         is_packaged: exists(root, &PACKAGED_PROGRAM[1..]) && system.program != PACKAGED_PROGRAM,
         brought: shipped.filter(brought).collect(),
-        program: std::env::current_exe()?,
+        // Unknown where there is no /proc: then we are where we belong, or the step fails.
+        program: std::env::current_exe().unwrap_or_else(|_| system.program.into()),
         client_config: asked.config.clone().filter(|_| role == Role::Client),
         is_configured: exists(root, &system.config[1..]),
     })
@@ -134,10 +135,14 @@ fn system_of(os_release: &str) -> Option<&'static System> {
     })
 }
 
-/// Whether we see another root than the first process does; only root can tell.
+/// Whether we see another root than the first process does. Who has no right to know is no root,
+/// who only reads; a root without that right is in something like a container.
 fn is_chroot() -> bool {
     let place = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
-    place("/proc/1/root").is_some_and(|first| place("/") != Some(first))
+    match place("/proc/1/root") {
+        Some(first) => place("/") != Some(first),
+        None => cfg!(target_os = "linux") && is_root(),
+    }
 }
 
 #[cfg(test)]

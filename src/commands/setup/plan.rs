@@ -220,11 +220,15 @@ fn server_steps(facts: &Facts) -> Vec<Step> {
 /// A file that comes with netrng, unless a package has brought it.
 fn put(why: &str, file: &Shipped, facts: &Facts) -> Option<Step> {
     let Shipped { path, mode, text } = file;
+    let program = program(facts);
+    // systemd finds a bare name from 239 on.
+    let start = format!("ExecStart={program} ");
+    let text = text.replace(PACKAGED_PROGRAM, program).replace("ExecStart=netrng ", &start);
     (!facts.brought.contains(path)).then(|| Step {
         why: why.to_owned(),
         check: format!("look {path}"),
         run: format!("put {mode} {path}"),
-        input: Input::Text(text.replace(PACKAGED_PROGRAM, program(facts))),
+        input: Input::Text(text),
     })
 }
 
@@ -253,7 +257,7 @@ fn service_steps(facts: &Facts) -> Vec<Step> {
 
 fn closing(facts: &Facts) -> String {
     let program = program(facts);
-    match facts.role {
+    let mut text = match facts.role {
         Role::Server => format!(
             "echo \"The public key of this server: $({program} pubkey < /etc/netrng/server.key)\"\n\
              echo 'For each client: netrng enroll NAME --address THIS-HOST:8989 > NAME.toml'"
@@ -268,5 +272,9 @@ fn closing(facts: &Facts) -> String {
         Role::Client => "echo 'It has no configuration yet. On the server: netrng enroll NAME > NAME.toml;'\n\
                          echo 'bring that file here, then: netrng setup client --config NAME.toml --apply'"
             .to_owned(),
+    };
+    if is_configured(facts) && !facts.is_live {
+        text += "\necho 'The service starts with the next boot.'";
     }
+    text
 }

@@ -40,7 +40,7 @@ pub(super) enum Device {
 /// Where packages put the program, and where those services expect it that name a path.
 pub(super) const PACKAGED_PROGRAM: &str = "/usr/bin/netrng";
 const OWN_PROGRAM: &str = "/usr/local/bin/netrng";
-const CONFIG: &str = crate::config::DEFAULT_PATH;
+const CONFIG: &str = "/etc/netrng.toml";
 const USERADD: &str = "useradd --system --user-group --no-create-home \
                        --home-dir /nonexistent --shell /bin/false netrng";
 

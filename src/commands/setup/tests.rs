@@ -43,6 +43,7 @@ fn has(plan: &Plan, word: &str) -> bool {
 fn the_command_line_names_what_there_is() {
     assert_eq!(SYSTEMS.iter().map(|system| system.name).collect::<Vec<_>>(), crate::cli::SYSTEMS);
     assert_eq!(INITS.iter().map(|init| init.name).collect::<Vec<_>>(), crate::cli::INITS);
+    assert_eq!(SYSTEMS[0].config, crate::config::DEFAULT_PATH);
 }
 
 #[test]
