@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 use support::process::{self, Finished, Process, Stdout, binary, command, netrng};
 use support::site::READY;
+use support::wait::{self, PATIENCE};
 use tempfile::TempDir;
 
 /// The first root takes two minutes to make, and packages come over the network.
@@ -44,18 +45,22 @@ impl Root {
         // Beside the original: in /tmp there may be no room, or no device nodes.
         let cache = Path::new(made.trim()).parent().unwrap();
         let root = Root(TempDir::with_prefix_in("setup-", cache).unwrap());
-        finish(command("cp").arg("-a").arg(format!("{}/.", made.trim())).arg(root.path("")))
-            .success();
+        finish(command("cp").arg("-a").arg(made.trim()).arg(root.folder())).success();
         root
     }
 
+    /// Not the temporary folder itself: what boots it leaves a lock beside it.
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("root")
+    }
+
     fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
+        self.folder().join(path)
     }
 
     /// `netrng setup` for it.
     fn setup(&self, arguments: &[&str]) -> Finished {
-        finish(netrng(&["setup", "--root"]).arg(self.0.path()).args(arguments))
+        finish(netrng(&["setup", "--root"]).arg(self.folder()).args(arguments))
     }
 
     /// A program in it, which has /proc and the machine's generator.
@@ -67,7 +72,7 @@ impl Root {
             "root=$1; shift; mount -t proc proc $root/proc; : >> $root/dev/hwrng
              mount --bind /dev/hwrng $root/dev/hwrng; exec chroot $root \"$@\"",
         );
-        inside.arg("sh").arg(self.0.path()).args(arguments);
+        inside.arg("sh").arg(self.folder()).args(arguments);
         inside
     }
 
@@ -75,7 +80,7 @@ impl Root {
     /// any way, be it to the same content.
     fn state(&self) -> String {
         let format = "%p %y %i %m %U %G %s %C@ %l\n";
-        finish(command("find").arg(self.0.path()).args(["-printf", format])).success()
+        finish(command("find").arg(self.folder()).args(["-printf", format])).success()
     }
 
     /// The mode of a file, and whether it belongs to root and the group netrng.
@@ -166,6 +171,100 @@ fn runit_from_nothing_to_rngd() {
     from_nothing_to_rngd(INITS[3].0, INITS[3].1);
 }
 
+/// A system that runs, with processes and a network of its own.
+struct Booted {
+    _container: Process,
+    /// Its first process, as we see it.
+    first: u32,
+}
+
+impl Booted {
+    /// In a container with a /dev, a clock and a name that are not the machine's.
+    fn new(root: &Root) -> Self {
+        let mut start = command("systemd-nspawn");
+        start.args(["--register=no", "--keep-unit", "--boot", "--private-network"]);
+        start.args(["--console=pipe", "--directory"]).arg(root.path(""));
+        let container = Process::start(&mut start);
+        let first = wait::until("the first process", PATIENCE, || {
+            descendants(container.pid()).into_iter().find(|pid| {
+                let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                let mut ids = status.lines().filter_map(|line| line.strip_prefix("NSpid:"));
+                ids.next().is_some_and(|ids| ids.ends_with("\t1"))
+            })
+        });
+        Booted { _container: container, first }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Finished {
+        let mut inside = command("nsenter");
+        inside.args(["--target", &self.first.to_string()]);
+        inside.args(["--mount", "--net", "--pid", "--ipc", "--uts", "--root", "--wd"]);
+        finish(inside.args(arguments))
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        // The kernel ends with it all that it started. It is our child's child.
+        let _ = Command::new("kill").args(["-KILL", &self.first.to_string()]).status();
+    }
+}
+
+fn descendants(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let children = text.split_whitespace().filter_map(|word| word.parse().ok());
+    children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
+}
+
+/// On a system that runs, the service runs afterwards, with the configuration that was there.
+fn starts_where_the_system_runs(init: &str, booted: &[&str]) {
+    let root = Root::new(init);
+    fs::copy(binary(), root.path("root/netrng")).unwrap();
+    fs::remove_file(root.path("usr/sbin/policy-rc.d")).unwrap();
+    // Not the machine's own generator: the group of its device would change.
+    let config = "mode = \"server\"\n[server]\nprivate-key-file = \"/etc/netrng/server.key\"\n\
+                  [source]\ndevice = \"/dev/urandom\"\n";
+    fs::write(root.path("etc/netrng.toml"), config).unwrap();
+    let device = || fs::metadata("/dev/hwrng").map(|about| (about.mode(), about.gid())).unwrap();
+    let before = device();
+    let system = Booted::new(&root);
+    wait::until("the boot", ROOT_PATIENCE, || (system.run(booted).code == Some(0)).then_some(()));
+
+    let said = system.run(&["/root/netrng", "setup", "server", "--apply"]).success();
+    assert!(said.contains("yours, stays as it is: The configuration;"), "{said}");
+    // runit starts what is enabled, within five seconds.
+    let port = format!("{:04X}", 8989);
+    wait::until_true("a server that listens", || {
+        system.run(&["grep", &format!(":{port} "), "/proc/net/tcp"]).code == Some(0)
+    });
+    assert_eq!(said.contains("doing: The service runs"), init != "runit", "{said}");
+    let again = system.run(&["/root/netrng", "setup", "server", "--apply"]).success();
+    assert!(again.contains("nothing to do: all "), "{again}");
+    assert_eq!(fs::read_to_string(root.path("etc/netrng.toml")).unwrap(), config);
+    assert_eq!(device(), before, "the machine's own device was touched");
+}
+
+#[test]
+fn systemd_starts_it() {
+    starts_where_the_system_runs("systemd", &["systemctl", "is-system-running", "--wait"]);
+}
+
+#[test]
+fn sysvinit_starts_it() {
+    starts_where_the_system_runs("sysvinit", &["sh", "-c", "runlevel | grep 2$"]);
+}
+
+#[test]
+fn openrc_starts_it() {
+    starts_where_the_system_runs("openrc", &["sh", "-c", "runlevel | grep 2$"]);
+}
+
+#[test]
+fn runit_starts_it() {
+    starts_where_the_system_runs("runit", &["test", "-e", "/run/runit.stopit"]);
+}
+
 #[test]
 fn what_an_admin_changed_stays_and_what_an_older_netrng_wrote_goes() {
     let root = Root::new("sysvinit");
@@ -216,9 +315,10 @@ fn the_printed_script_does_the_same() {
     let again = pasted.state();
     finish(&mut pasted.command(&["sh", "/script"])).success();
     let only = |state: &str, root: &Root| -> Vec<String> {
-        let prefix = root.0.path().to_str().unwrap();
+        let prefix = root.folder();
         let fields = |line: &str| {
-            let fields: Vec<&str> = line.strip_prefix(prefix).unwrap().split(' ').collect();
+            let fields: Vec<&str> =
+                line.strip_prefix(prefix.to_str().unwrap()).unwrap().split(' ').collect();
             // Without inode and time of change.
             [&fields[..2], &fields[3..6]].concat().join(" ")
         };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # about: `netrng setup --apply` on Debian with four init systems, twice; scripts for all systems
-# needs: cargo:rustup/cargo mmdebstrap:mmdebstrap shellcheck:shellcheck unshare:util-linux ip:iproute2
+# needs: cargo:rustup/cargo mmdebstrap:mmdebstrap shellcheck:shellcheck unshare:util-linux ip:iproute2 systemd-nspawn:systemd-container
 # root: yes
 # timeout: 900
 set -euo pipefail

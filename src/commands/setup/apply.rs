@@ -19,7 +19,8 @@ pub(super) fn look(root: &Path, step: &Step) -> Result<State, Failure> {
     let status = shell(root, &format!("{LOOK}{}", step.check), &step.input, true)?;
     Ok(match status.code() {
         Some(0) => State::Done,
-        Some(YOURS) => State::Yours,
+        // Where nothing is read, no file is judged: an init script says 3 for "not running".
+        Some(YOURS) if !matches!(step.input, Input::None) => State::Yours,
         _ => State::ToDo,
     })
 }

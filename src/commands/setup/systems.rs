@@ -285,6 +285,11 @@ pub(super) const INITS: &[Init] = &[
         enable: "if command -v update-rc.d; then update-rc.d netrng defaults\n\
                  else chkconfig --add netrng; fi",
         is_started: "/etc/init.d/netrng status",
-        start: "/etc/init.d/netrng start",
+        // It goes to the background before it is what the script looks for.
+        start: "/etc/init.d/netrng start\n\
+                for _ in 1 2 3 4 5; do\n\
+                \x20   if /etc/init.d/netrng status; then break; fi\n\
+                \x20   sleep 1\n\
+                done",
     },
 ];
