@@ -112,8 +112,8 @@ fn from_nothing_to_rngd(init: &str, enabled: &str) {
     assert!(said.contains(" steps done now"), "{said}");
     assert!(fs::symlink_metadata(server.path(enabled)).is_ok(), "{init}: no {enabled}\n{said}");
     assert_eq!(server.access("etc/netrng"), (0o750, true));
-    assert_eq!(server.access("etc/netrng/server.key"), (0o640, true));
-    assert_eq!(server.access("etc/netrng/clients.toml"), (0o640, true));
+    assert_eq!(server.access("etc/netrng/server.key").0, 0o600);
+    assert_eq!(server.access("etc/netrng/clients.toml").0, 0o600);
     let key = said.lines().find_map(|line| line.strip_prefix("The public key of this server: "));
     assert_eq!(key.map(str::len), Some(44), "{said}");
     server.assert_nothing_changes(&["server", "--apply"]);
@@ -129,7 +129,9 @@ fn from_nothing_to_rngd(init: &str, enabled: &str) {
     let arguments = ["client", "--config", path.to_str().unwrap(), "--apply"];
     client.setup(&arguments).success();
     assert!(fs::symlink_metadata(client.path(enabled)).is_ok(), "{init}: no {enabled}");
-    assert_eq!(fs::read_to_string(client.path("etc/netrng.toml")).unwrap(), config);
+    let named = config.replacen("mode = \"client\"\n", "mode = \"client\"\nuser = \"netrng\"\n", 1);
+    assert_ne!(named, config);
+    assert_eq!(fs::read_to_string(client.path("etc/netrng.toml")).unwrap(), named);
     assert_eq!(client.access("etc/netrng.toml").0, 0o600);
     client.assert_nothing_changes(&arguments);
 
@@ -223,7 +225,7 @@ fn starts_where_the_system_runs(init: &str, booted: &[&str]) {
     fs::copy(binary(), root.path("root/netrng")).unwrap();
     fs::remove_file(root.path("usr/sbin/policy-rc.d")).unwrap();
     // Not the machine's own generator: the group of its device would change.
-    let config = "mode = \"server\"\n[server]\nprivate-key-file = \"/etc/netrng/server.key\"\n\
+    let config = "mode = \"server\"\nuser = \"netrng\"\n[server]\nprivate-key-file = \"/etc/netrng/server.key\"\n\
                   [source]\ndevice = \"/dev/urandom\"\n";
     fs::write(root.path("etc/netrng.toml"), config).unwrap();
     let device = || fs::metadata("/dev/hwrng").map(|about| (about.mode(), about.gid())).unwrap();

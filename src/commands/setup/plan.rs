@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// What the server's file says first.
 const MODE_LINE: &str = "mode = \"server\"\n";
 /// After it: for whom the service gives root up.
-const USER_LINE: &str = "# user = \"netrng\"\n";
+const USER_LINE: &str = "user = \"netrng\"\n";
 
 /// What the machine is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ pub(super) fn plan(facts: &Facts) -> Plan {
     let why = "User and group netrng, for whom the service gives root up";
     steps.push(Step::new(why, "id netrng", system.add_user));
     steps.push(Step::new(
-        "Keys and the list of clients are for root and the service alone",
+        "A folder for keys and the list of clients, for root and the service alone",
         "[ -d /etc/netrng ]",
         "mkdir /etc/netrng\nchgrp netrng /etc/netrng\nchmod 0750 /etc/netrng",
     ));
@@ -141,7 +141,10 @@ pub(super) fn plan(facts: &Facts) -> Plan {
         Role::Server => steps.extend(server_steps(facts)),
         Role::Client => steps.extend(facts.client_config.iter().map(|path| {
             let why = "The configuration that the server's `netrng enroll` made";
-            Step::keep(why, "0600", system.config, Input::File(path.clone()))
+            let mut step = Step::keep(why, "0600", system.config, Input::File(path.clone()));
+            step.check = format!("name_user | {}", step.check);
+            step.run = format!("name_user | {}", step.run);
+            step
         })),
     }
     if is_configured(facts) {
@@ -198,17 +201,13 @@ fn server_steps(facts: &Facts) -> Vec<Step> {
         "[ -s /etc/netrng/server.key ]",
         &format!(
             "(umask 077 && {program} genkey > /etc/netrng/server.key.new)\n\
-             chgrp netrng /etc/netrng/server.key.new\n\
-             chmod 0640 /etc/netrng/server.key.new\n\
              mv /etc/netrng/server.key.new /etc/netrng/server.key"
         ),
     ));
     steps.push(Step::new(
         "The list of clients, which `netrng enroll` fills",
         "[ -e /etc/netrng/clients.toml ]",
-        "(umask 077 && : > /etc/netrng/clients.toml)\n\
-         chgrp netrng /etc/netrng/clients.toml\n\
-         chmod 0640 /etc/netrng/clients.toml",
+        "(umask 077 && : > /etc/netrng/clients.toml)",
     ));
     let why = "The configuration; every other key has its default";
     let config = include_str!("../../../conf/server.toml");

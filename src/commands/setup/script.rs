@@ -15,17 +15,26 @@ export PATH
 # new MODE FILE: writes the input as FILE, all of it or nothing.
 new() {
     mkdir -p "${2%/*}"
-    (umask 077 && cat > "$2.new")
+    (umask 077 && cat > "$2.new" && [ -s "$2.new" ])
     chmod "$1" "$2.new"
     mv -f "$2.new" "$2"
 }
 
-# keep MODE FILE: the same, if there is no FILE yet.
+# keep MODE FILE: the same as new, if there is no FILE yet.
 keep() {
     if [ ! -e "$2" ]; then new "$@"; fi
 }
 
-# put MODE FILE: the same, unless FILE was changed since it was written here.
+# name_user: a client's configuration, with the user for whom the service gives root up.
+name_user() {
+    awk '{ line[NR] = $0; if (/^user *=/) named = 1 }
+        END { for (i = 1; i <= NR; i++) {
+            print line[i]
+            if (!named && line[i] ~ /^mode *=/) print "user = \"netrng\""
+        } }'
+}
+
+# put MODE FILE: the same as new, unless FILE was changed since it was written here.
 put() {
     if [ ! -e "$2" ] || cmp -s "$2" "/etc/netrng/shipped$2"; then
         new "$1" "$2"

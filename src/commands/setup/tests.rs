@@ -61,10 +61,12 @@ fn every_plan_has_what_its_role_needs() {
         let rngd = !is_server && facts.system.name != "freebsd";
         assert_eq!(plan.steps.iter().any(|step| step.check == "command -v rngd"), rngd);
         let mode = if is_server { "0644" } else { "0600" };
-        assert_eq!(
-            step(plan, facts.system.config).run,
-            format!("keep {mode} {}", facts.system.config)
-        );
+        let config = step(plan, facts.system.config);
+        assert!(config.run.ends_with(&format!("keep {mode} {}", facts.system.config)));
+        // Both name the user, the client's once it is installed.
+        let named =
+            matches!(&config.input, Input::Text(text) if text.contains("\nuser = \"netrng\"\n"));
+        assert!(if is_server { named } else { config.run.starts_with("name_user | ") });
         for file in facts.init.files {
             assert_eq!(step(plan, file.path).check, format!("look {}", file.path));
         }
