@@ -98,18 +98,13 @@ pub struct Setup {
     pub config: Option<PathBuf>,
     /// Do it, instead of printing how.
     pub apply: bool,
-    /// One of [`SYSTEMS`], if not the one found.
+    /// Another system than the one found.
     pub system: Option<String>,
-    /// One of [`INITS`], if not the one found.
+    /// Another init system than the one found.
     pub init: Option<String>,
     /// The folder with the system, if not this one.
     pub root: Option<PathBuf>,
 }
-
-/// What `setup --system` takes.
-pub const SYSTEMS: [&str; 6] = ["debian", "rhel", "gentoo", "alpine", "openwrt", "freebsd"];
-/// What `setup --init` takes.
-pub const INITS: [&str; 7] = ["systemd", "procd", "openrc", "runit", "upstart", "rcd", "sysvinit"];
 
 /// The whole command line, for parsing, help, manual and completions.
 pub fn command() -> Command {
@@ -210,9 +205,9 @@ fn setup_command() -> Command {
         .about("Print the steps that make this machine a server or a client, or do them")
         .arg(
             Arg::new("role")
-                .value_parser(["server", "client"])
+                .value_name("ROLE")
                 .required(true)
-                .help("What it is to be"),
+                .help("What it is to be: server or client"),
         )
         .arg(path("config", "FILE", "A client's configuration, from `netrng enroll`").short('c'))
         .arg(
@@ -221,8 +216,16 @@ fn setup_command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Do what is not done yet (Debian and its kin; root)"),
         )
-        .arg(option("system", "NAME", "Not for the system found here").value_parser(SYSTEMS))
-        .arg(option("init", "NAME", "Not for the init system found here").value_parser(INITS))
+        .arg(option(
+            "system",
+            "NAME",
+            "debian, rhel, gentoo, alpine, openwrt or freebsd [default: as found]",
+        ))
+        .arg(option(
+            "init",
+            "NAME",
+            "systemd, procd, openrc, runit, upstart, rcd or sysvinit [default: as found]",
+        ))
         .arg(path("root", "DIR", "Set up the system in this folder: an image, a chroot"))
 }
 
@@ -329,7 +332,7 @@ mod tests {
         );
         let setup = Setup { role: "server".into(), apply: true, ..Setup::default() };
         assert_eq!(action("netrng setup server --apply"), Action::Setup(setup));
-        assert!(parse(["netrng", "setup", "neither"]).is_err());
+        assert!(parse(["netrng", "setup"]).is_err());
         assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
         assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);
         assert!(parse(["netrng", "demo", "--seconds", "0"]).is_err());

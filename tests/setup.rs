@@ -345,8 +345,8 @@ fn every_script_is_sound() {
     fs::write(&config, "mode = \"client\"\n").unwrap();
     let with_config = ["client", "--config", config.to_str().unwrap()];
     let mut scripts = 0;
-    for system in netrng::cli::SYSTEMS {
-        for init in netrng::cli::INITS {
+    for system in ["debian", "rhel", "gentoo", "alpine", "openwrt", "freebsd"] {
+        for init in ["systemd", "procd", "openrc", "runit", "upstart", "rcd", "sysvinit"] {
             for role in [&["server"][..], &["client"], &with_config] {
                 let mut setup = netrng(&["setup", "--system", system, "--init", init]);
                 fs::write(&path, finish(setup.args(role)).success()).unwrap();

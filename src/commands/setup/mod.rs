@@ -73,21 +73,34 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
 }
 
 fn facts(root: &Path, asked: &Setup, found: Option<&'static System>) -> Result<Facts, Failure> {
-    let named = |name: &Option<String>| name.clone().unwrap_or_default();
-    let system = SYSTEMS.iter().find(|system| system.name == named(&asked.system)).or(found);
-    let system = system.ok_or_else(|| unknown("system", "--system"))?;
+    let role = match asked.role.as_str() {
+        "server" => Role::Server,
+        "client" => Role::Client,
+        other => return Err(unknown("", other, &["server", "client"])),
+    };
+    let named = asked.system.as_deref();
+    let system = match named {
+        Some(name) => SYSTEMS.iter().find(|system| system.name == name),
+        None => found,
+    };
+    let names = || SYSTEMS.iter().map(|system| system.name).collect::<Vec<_>>();
+    let system = system.ok_or_else(|| unknown("--system: ", named.unwrap_or("none"), &names()))?;
+
     let is_there = |paths: &[&str]| paths.iter().any(|path| exists(root, path));
     let running = INITS.iter().find(|init| is_there(init.running));
-    let init = INITS.iter().find(|init| init.name == named(&asked.init)).or(running);
-    let init = init.or_else(|| INITS.iter().find(|init| is_there(init.installed)));
-    let init = init.ok_or_else(|| unknown("init system", "--init"))?;
+    let named = asked.init.as_deref();
+    let init = match named {
+        Some(name) => INITS.iter().find(|init| init.name == name),
+        None => running.or_else(|| INITS.iter().find(|init| is_there(init.installed))),
+    };
+    let names = || INITS.iter().map(|init| init.name).collect::<Vec<_>>();
+    let init = init.ok_or_else(|| unknown("--init: ", named.unwrap_or("none"), &names()))?;
     let shipped = INITS.iter().flat_map(|init| init.files).chain([&UDEV]).map(|file| file.path);
     let brought = |path: &&str| {
         // As /usr/lib/udev/rules.d beside /etc/udev/rules.d.
         let rest = path.trim_start_matches("/etc/");
         is_there(&[&format!("lib/{rest}"), &format!("usr/lib/{rest}")])
     };
-    let role = if asked.role == "server" { Role::Server } else { Role::Client };
     Ok(Facts {
         role,
         system,
@@ -106,9 +119,9 @@ fn is_running(init: &Init, running: Option<&Init>) -> bool {
     running.is_some_and(|running| running.name == init.name) || init.running.is_empty()
 }
 
-fn unknown(what: &str, option: &str) -> Failure {
-    let text =
-        format_args!("cannot tell this machine's {what}: say {option}; see netrng setup --help");
+/// `found` is what was said, or "none" where nothing was said and nothing found.
+fn unknown(option: &str, found: &str, names: &[&str]) -> Failure {
+    let text = format_args!("{option}found {found}; want one of: {}", names.join(", "));
     Failure::new(Exit::Usage, text)
 }
 

@@ -83,7 +83,8 @@ pub(super) fn script(plan: &Plan, states: &[State]) -> String {
 fn printed(step: &Step) -> String {
     match &step.input {
         Input::Text(contents) => format!("{} <<'{END}'\n{contents}{END}", step.run),
-        Input::File(path) => format!("{} < {}", step.run, quoted(path)),
+        // In front, for the first command of a pipeline.
+        Input::File(path) => format!("< {} {}", quoted(path), step.run),
         Input::None => {
             let run: Vec<String> = step.run.lines().map(|line| format!("    {line}")).collect();
             format!("if ! {{ {}; }} > /dev/null 2>&1; then\n{}\nfi", step.check, run.join("\n"))

@@ -40,10 +40,33 @@ fn has(plan: &Plan, word: &str) -> bool {
 }
 
 #[test]
-fn the_command_line_names_what_there_is() {
-    assert_eq!(SYSTEMS.iter().map(|system| system.name).collect::<Vec<_>>(), crate::cli::SYSTEMS);
-    assert_eq!(INITS.iter().map(|init| init.name).collect::<Vec<_>>(), crate::cli::INITS);
+fn the_help_names_what_there_is() {
+    let mut command = crate::cli::command();
+    let help = command.find_subcommand_mut("setup").unwrap().render_help().to_string();
+    let names = SYSTEMS.iter().map(|system| system.name);
+    for name in names.chain(INITS.iter().map(|init| init.name)) {
+        assert!(help.contains(name), "{name} is not in\n{help}");
+    }
     assert_eq!(SYSTEMS[0].config, crate::config::DEFAULT_PATH);
+}
+
+#[test]
+fn what_is_not_known_is_said_with_what_is() {
+    let asked = |role: &str, system: &str, init: &str| Setup {
+        role: role.into(),
+        system: Some(system.into()),
+        init: Some(init.into()),
+        ..Setup::default()
+    };
+    for (asked, words) in [
+        (asked("neither", "debian", "systemd"), "found neither; want one of: server, client"),
+        (asked("server", "beos", "systemd"), "--system: found beos; want one of: debian, rhel"),
+        (asked("server", "debian", "launchd"), "--init: found launchd; want one of: systemd, pro"),
+    ] {
+        let failure = super::facts(Path::new("/"), &asked, None).unwrap_err();
+        assert!(failure.text.starts_with(words), "{failure:?}");
+        assert_eq!(failure.exit, Exit::Usage);
+    }
 }
 
 #[test]
@@ -151,7 +174,7 @@ fn marks_say_what_was_seen() {
     for line in [" (done already)\n", " (to do)\n", " (yours: stays as it is)\n"] {
         assert_eq!(text.matches(line).count(), 1, "{line:?}");
     }
-    assert!(text.contains("new 0755 /usr/local/bin/netrng < '/tmp/it'\\''s here/netrng'"));
+    assert!(text.contains("< '/tmp/it'\\''s here/netrng' new 0755 /usr/local/bin/netrng"));
 }
 
 #[test]
