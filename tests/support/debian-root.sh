@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # Prints the folder of a Debian 12 root file system with init system $1 (systemd, sysvinit,
-# openrc, runit; or rpm: systemd, and rpm). It is made once (two minutes for the first, half a minute for each other) and
-# belongs to everybody: copy it with `cp -a`, change nothing in it.
+# openrc, runit; or rpm: systemd and rpm). It is made once (two minutes for the first, half a
+# minute for each other) and belongs to everybody: copy it with `cp -a`, change nothing in it.
 set -euo pipefail
 
 init=$1
 cache=${NETRNG_CACHE:?set by tests/run}/debian
 root=$cache/$init
 
+# No udev where only its init script would start it: booted outside a real container that mounts
+# the machine's own /dev and gives all its devices other owners.
 case $init in
 systemd) packages="systemd-sysv udev" ;;
 rpm) packages="systemd-sysv udev rpm" ;;
-sysvinit) packages="sysvinit-core sysv-rc udev" ;;
-openrc) packages="sysvinit-core openrc udev" ;;
-runit) packages="runit-init udev" ;;
+sysvinit) packages="sysvinit-core sysv-rc" ;;
+openrc) packages="sysvinit-core openrc" ;;
+runit) packages="runit-init" ;;
 *) printf 'no Debian root with init system "%s"\n' "$init" >&2; exit 2 ;;
 esac
 
