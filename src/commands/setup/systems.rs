@@ -282,7 +282,10 @@ pub(super) const INITS: &[Init] = &[
         }],
         options: &[],
         is_enabled: "ls /etc/rc2.d/S*netrng",
-        enable: "if command -v update-rc.d; then update-rc.d netrng defaults\n\
+        // A package has installed it switched off, which `defaults` leaves as it is.
+        enable: "if command -v update-rc.d; then\n\
+                 \x20   update-rc.d netrng defaults\n\
+                 \x20   update-rc.d netrng enable\n\
                  else chkconfig --add netrng; fi",
         is_started: "/etc/init.d/netrng status",
         // It goes to the background before it is what the script looks for.
