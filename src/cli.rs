@@ -1,6 +1,6 @@
 //! The command line: what can be said, and what it means. Runs nothing.
 
-use crate::config::DEFAULT_PATH;
+use crate::config::{DEFAULT_PATH, DEFAULT_TAP_SOCKET};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,9 @@ Exit codes:
   5  the sink cannot be had: rngd is not installed, the FIFO is none
   6  an address cannot be listened on
   7  the kernel's generator is not initialised: no key is made, or the wait was ended
-  8  the demo's verdict is bad";
+  8  the demo's verdict is bad
+  9  there is no server on this machine to tap
+  10 the server of this machine does not serve this user";
 
 const ABOUT: &str = "\
 Links the hardware random number generator of one machine to the random pools of many.
@@ -79,6 +81,13 @@ pub enum Action {
         source: PathBuf,
         /// For how long.
         span: Duration,
+    },
+    /// Join stdin and stdout to this machine's server.
+    Tap {
+        /// Which of this user's clients it is; empty for the only one.
+        name: String,
+        /// Where the server listens.
+        socket: PathBuf,
     },
     /// Show the main job.
     Demo {
@@ -168,6 +177,26 @@ pub fn command() -> Command {
                 .arg(seconds("5", "How long to read")),
         )
         .subcommand(
+            Command::new("tap")
+                .about("Join stdin and stdout to this machine's server: a forced command for SSH")
+                .arg(
+                    Arg::new("name")
+                        .long("name")
+                        .value_name("NAME")
+                        .default_value("")
+                        .hide_default_value(true)
+                        .help("Which of this user's clients it is [default: the only one]"),
+                )
+                .arg(
+                    Arg::new("socket")
+                        .long("socket")
+                        .value_name("PATH")
+                        .value_parser(value_parser!(PathBuf))
+                        .default_value(DEFAULT_TAP_SOCKET)
+                        .help("The server's tap-socket"),
+                ),
+        )
+        .subcommand(
             Command::new("demo")
                 .about(
                     "Show it all on this machine: a server, two clients, live figures, a verdict",
@@ -216,9 +245,12 @@ where
             name: text(sub, "name").unwrap_or_default(),
             address: text(sub, "address"),
         },
-        "assess" => Action::Assess {
-            source: sub.get_one::<PathBuf>("source").cloned().unwrap_or_default(),
-            span: span_of(sub),
+        "assess" => {
+            Action::Assess { source: path(sub, "source").unwrap_or_default(), span: span_of(sub) }
+        }
+        "tap" => Action::Tap {
+            name: text(sub, "name").unwrap_or_default(),
+            socket: path(sub, "socket").unwrap_or_default(),
         },
         _ => Action::Demo { span: span_of(sub) },
     };
@@ -226,7 +258,11 @@ where
 }
 
 fn config_of(matches: &ArgMatches) -> PathBuf {
-    matches.get_one::<PathBuf>("config").cloned().unwrap_or_else(|| DEFAULT_PATH.into())
+    path(matches, "config").unwrap_or_else(|| DEFAULT_PATH.into())
+}
+
+fn path(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
+    matches.get_one::<PathBuf>(name).cloned()
 }
 
 fn span_of(matches: &ArgMatches) -> Duration {
@@ -264,6 +300,10 @@ mod tests {
                 address: Some("board:8989".into()),
             }
         );
+        let tap =
+            |name: &str, socket: &str| Action::Tap { name: name.into(), socket: socket.into() };
+        assert_eq!(action("netrng tap"), tap("", DEFAULT_TAP_SOCKET));
+        assert_eq!(action("netrng tap --name a --socket s"), tap("a", "s"));
         assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
         assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);
         assert!(parse(["netrng", "demo", "--seconds", "0"]).is_err());

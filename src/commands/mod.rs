@@ -13,6 +13,8 @@ pub mod keys;
 pub mod log;
 pub mod server;
 pub mod signals;
+pub mod tap;
+mod tap_socket;
 
 use crate::config::ConfigError;
 use crate::sink::SinkError;
@@ -41,6 +43,10 @@ pub enum Exit {
     NotSeeded = 7,
     /// The demo's verdict is bad.
     Verdict = 8,
+    /// There is no server on this machine to tap.
+    NoServer = 9,
+    /// The server of this machine does not serve this user.
+    Refused = 10,
 }
 
 impl From<Exit> for ExitCode {

@@ -8,7 +8,7 @@ use super::units::{show_rate, show_size, show_time};
 use super::{ClientConfig, ClientDefaults, Config, ServerConfig};
 use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
-use crate::server::ClientRule;
+use crate::server::{ClientRule, Identity};
 use crate::sink::Sink;
 use std::fmt::{self, Display, Formatter};
 use zeroize::Zeroizing;
@@ -33,6 +33,10 @@ impl Display for ServerConfig {
         let limits = &self.limits;
         writeln!(f, "mode = \"server\"\n\n[server]")?;
         writeln!(f, "listen = {}", list(&self.listen))?;
+        match &self.tap_socket {
+            Some(path) => writeln!(f, "tap-socket = {}", quoted(path.display()))?,
+            None => writeln!(f, "tap-socket = \"none\"")?,
+        }
         writeln!(f, "private-key = {HIDDEN}")?;
         writeln!(f, "clients-file = {}", quoted(self.clients_file.display()))?;
         writeln!(f, "max-clients = {}", limits.max_clients)?;
@@ -71,15 +75,20 @@ impl Display for ClientDefaults {
 
 /// A comment, for the clients stand in a file of their own.
 fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
-    write!(f, "#   {} {}", rule.name, rule.key)?;
-    write!(f, ", {} psk", if rule.psk.is_some() { "with" } else { "without" })?;
+    write!(f, "#   {} ", rule.name)?;
+    match &rule.identity {
+        Identity::Key { key, psk: Some(_) } => write!(f, "{key}, with psk")?,
+        Identity::Key { key, psk: None } => write!(f, "{key}, without psk")?,
+        Identity::User { uid, user } => write!(f, "user {user} (uid {uid})")?,
+    }
     write!(f, ", weight {}", rule.weight)?;
     write!(f, ", guarantee {}", show_rate(rule.guarantee_bytes_per_s))?;
     write!(f, ", limit {}", show_limit(rule.limit_bytes_per_s))?;
-    write!(f, ", max-sessions {}, from ", rule.max_sessions)?;
-    match rule.allowed.is_empty() {
-        true => writeln!(f, "anywhere"),
-        false => writeln!(f, "{}", list(&rule.allowed)),
+    write!(f, ", max-sessions {}, ", rule.max_sessions)?;
+    match (&rule.identity, rule.allowed.is_empty()) {
+        (Identity::User { .. }, _) => writeln!(f, "through netrng tap"),
+        (_, true) => writeln!(f, "from anywhere"),
+        (_, false) => writeln!(f, "from {}", list(&rule.allowed)),
     }
 }
 

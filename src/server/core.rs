@@ -13,7 +13,7 @@ use super::session::{EndReason, MESSAGES_BURST, Peer, Session, SessionId, State}
 use super::{ClientRule, Limits};
 use crate::moment::Moment;
 use crate::sample::{SAMPLE_SIZE_MIN, Sample};
-use crate::wire::{ByeReason, Reply, ServerCodec, WaitReason};
+use crate::wire::{ByeReason, Protocol, Reply, ServerCodec, WaitReason};
 use log::{debug, info, warn};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub struct Counters {
 }
 
 /// Makes the server's side of a protocol for a new connection.
-pub type MakeCodec = Box<dyn FnMut() -> Box<dyn ServerCodec + Send> + Send>;
+pub type MakeCodec = Box<dyn FnMut(Protocol) -> Box<dyn ServerCodec + Send> + Send>;
 
 /// The pure server.
 pub struct Server {
@@ -170,14 +170,19 @@ impl Server {
     // ---- events -------------------------------------------------------------------------
 
     /// A connection was accepted. `None`: it is refused, and counted; close it.
-    pub fn handle_accept(&mut self, peer: Peer, now: Moment) -> Option<SessionId> {
-        if let Err(refusal) = self.gate.enter(peer.address, now) {
+    pub fn handle_accept(
+        &mut self,
+        peer: Peer,
+        protocol: Protocol,
+        now: Moment,
+    ) -> Option<SessionId> {
+        if let Err(refusal) = self.gate.enter(peer.origin(), now) {
             debug!("{peer} refused: {refusal}");
             *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
             return None;
         }
         if let Err(refusal) = self.make_room(peer, now) {
-            self.gate.leave(peer.address);
+            self.gate.leave(peer.origin());
             debug!("{peer} refused: {refusal}");
             *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
             return None;
@@ -186,6 +191,7 @@ impl Server {
         let session = Session {
             peer,
             state: State::Handshaking { deadline },
+            protocol,
             codec: None,
             input: Vec::new(),
             output: Vec::new(),
@@ -219,11 +225,14 @@ impl Server {
     pub fn handle_bytes(&mut self, id: SessionId, bytes: &[u8], now: Moment) {
         let Some(session) = self.session(id) else { return };
         if session.codec.is_none() {
-            // Before the first byte a connection costs no cryptography.
-            if let Err(refusal) = self.gate.begin_handshake(now) {
+            let protocol = session.protocol;
+            // Before the first byte a connection costs no cryptography, and a plain one never.
+            if protocol == Protocol::Native
+                && let Err(refusal) = self.gate.begin_handshake(now)
+            {
                 return self.end(id, EndReason::Refused(refusal), now);
             }
-            let codec = (self.make_codec)();
+            let codec = (self.make_codec)(protocol);
             let Some(session) = self.session(id) else { return };
             session.codec = Some(codec);
         }
@@ -518,12 +527,11 @@ impl Server {
 
     fn apply_rule(&mut self, id: SessionId, now: Moment) {
         let Some(session) = self.session(id) else { return };
-        let (Some(flow), address, true) = (session.flow, session.peer.address, session.is_proved())
-        else {
+        let (Some(flow), peer, true) = (session.flow, session.peer, session.is_proved()) else {
             return;
         };
         let Some(client) = self.roster.by_flow_mut(flow) else { return };
-        if !client.rule.allows(address) {
+        if !client.rule.allows(peer) {
             return self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
         }
         let surplus = client.surplus_sessions();

@@ -122,7 +122,7 @@ impl Site {
         let clients_file = self.path("clients.toml").display().to_string();
         format!(
             "mode = \"server\"\n\n[server]\nlisten = [\"{}\"]\nprivate-key-file = {key_file:?}\n\
-             clients-file = {clients_file:?}\n{}\n\n[source]\n{}\n",
+             clients-file = {clients_file:?}\ntap-socket = \"tap.sock\"\n{}\n\n[source]\n{}\n",
             self.address,
             self.server_lines.join("\n"),
             source_lines.join("\n"),
