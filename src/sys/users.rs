@@ -14,7 +14,7 @@ const ENTRY_LEN_MAX: usize = 16 * 1024;
 #[cfg(target_os = "linux")]
 pub fn peer_uid(socket: BorrowedFd<'_>) -> io::Result<u32> {
     let mut who = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    let mut len = libc::socklen_t::try_from(size_of_val(&who)).unwrap_or_default();
     // SAFETY: `who` is valid for `len` bytes, which the call fills in.
     let code = unsafe {
         libc::getsockopt(

@@ -63,7 +63,8 @@ pub fn is_client_name(name: &str) -> bool {
 /// [`CodecError::OutOfOrder`] for anything else, [`CodecError::BadBody`] for what is no name.
 pub fn parse_name(message: &[u8]) -> Result<String, CodecError> {
     let Some((&NAME, body)) = message.split_first() else { return Err(CodecError::OutOfOrder) };
-    let name = str::from_utf8(body).ok().filter(|name| name.is_empty() || is_client_name(name));
+    let name =
+        std::str::from_utf8(body).ok().filter(|name| name.is_empty() || is_client_name(name));
     name.map(str::to_owned).ok_or(CodecError::BadBody)
 }
 
