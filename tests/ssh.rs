@@ -7,12 +7,14 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use support::deal::Deal;
 use support::feed::{Feed, Mood};
 use support::ledger::{Ledger, Numbered};
 use support::numbered::byte_at;
-use support::process::Process;
+use support::process::{Process, Stdout, binary};
 use support::rngd::is_alive;
-use support::ssh::{Host, children, client};
+use support::site::{READY, Site};
+use support::ssh::{Host, LocalUser, children, client, client_at, open_to_all};
 use support::wait;
 
 const STARTUP: usize = 1024;
@@ -246,6 +248,156 @@ fn frames_through_a_forced_command_take_two_samples_ahead_of_a_sink_that_waits()
 fn at_once(host: &Host, source: &Path) -> Command {
     host.authorize("");
     client(host.path("").as_path(), &host.upstream(&cat(source)), STDOUT)
+}
+
+/// A host with a netrng server, and an unprivileged user there whose keys are forced to tap it.
+struct Board {
+    host: Host,
+    site: Site,
+    feed: Feed,
+    user: LocalUser,
+}
+
+const SAMPLE: u64 = 2048;
+
+impl Board {
+    /// One SSH key and one client in the clients file for each name.
+    fn new(names: &[&str]) -> Self {
+        let (host, user) = (Host::openssh(), LocalUser::new());
+        // Slices would shrink below a sample to keep a round of many clients short.
+        let site = Site::with_fifo("source").source("stock = 2").server("max-round = \"1 min\"");
+        let feed = Feed::new(&site.path("source"), Mood::Good);
+        // Where the user finds them, whatever the rights of our own folders.
+        fs::copy(binary(), host.path("netrng")).unwrap();
+        open_to_all(&site.path(""), 0o711);
+        let keys = names.iter().map(|name| {
+            host.make_key(name);
+            site.add_local(name, user.name, &[]);
+            let (tap, socket) = (host.path("netrng"), site.path("tap.sock"));
+            let command =
+                format!("{} tap --socket {} --name {name}", tap.display(), socket.display());
+            (*name, format!("restrict,command=\"{command}\""))
+        });
+        host.authorize_all(keys);
+        Board { host, site, feed, user }
+    }
+
+    fn start(&self, name: &str, stdout: Stdout) -> Process {
+        let upstream = self.host.upstream_as(self.user.name, name, "");
+        let path = self.host.path(&format!("{name}.toml"));
+        let mut command = client_at(&path, &upstream, STDOUT);
+        Process::start_with(&mut command, std::process::Stdio::null(), stdout)
+    }
+}
+
+#[test]
+fn a_tap_that_is_cut_in_the_middle_comes_back_and_no_byte_comes_twice() {
+    let board = Board::new(&["alice"]);
+    board.feed.set_pace(200_000);
+    let mut server = board.site.start_server();
+    let mut client = board.start("alice", Stdout::Keep);
+    client.wait_for("board: gives bytes");
+    let line = server.wait_for("client alice connected from uid ");
+    assert!(!line.ends_with("uid 0"), "{line}");
+    client.wait_for_bytes(20_000);
+    for round in 0..4 {
+        let mark = client.mark();
+        match round {
+            0 => {
+                let [ssh] = children(client.pid())[..] else { panic!("one ssh") };
+                support::rngd::kill(ssh);
+                client.wait_for_after(mark, "ssh was ended by signal 9");
+            }
+            1 => {
+                board.host.cut();
+                client.wait_for_after(mark, "the connection broke: ");
+            }
+            2 => {
+                assert_eq!(server.terminate().code(), Some(0));
+                client.wait_for_after(mark, "the server said goodbye: shutting-down");
+                server = board.site.start_server();
+            }
+            _ => {
+                server.kill();
+                let line = client.wait_for_after(mark, "`netrng tap` on 127.0.0.1: ");
+                assert!(line.contains("the netrng server ended the connection"), "{line}");
+                client.wait_for_after(mark, "no netrng server listens at");
+                server = board.site.start_server();
+            }
+        }
+        client.wait_for_after(mark, "board: gives bytes again");
+        client.wait_for_bytes(20_000);
+    }
+    assert_eq!(client.terminate().code(), Some(0));
+    let mut ledger = Ledger::new(Numbered { len: board.feed.fed() });
+    ledger.enter("alice", &client.stdout_at_end()).unwrap();
+    // Each start of the server begins with a test whose bytes are thrown away; what a tunnel lost
+    // may be nothing.
+    println!("{} runs, not given: {:?}", ledger.runs(), ledger.gaps());
+    assert!(ledger.runs() >= 3, "{} runs", ledger.runs());
+}
+
+#[test]
+fn twenty_clients_through_taps_of_one_user_share_as_equals() {
+    let names: Vec<String> = (0..20).map(|number| format!("vm-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let board = Board::new(&names);
+    let mut server = board.site.start_server();
+    // A round of all takes a second: far longer than an answer and the next request.
+    board.feed.set_pace(20 * SAMPLE);
+    let mut clients: Vec<Process> =
+        names.iter().map(|name| board.start(name, Stdout::Keep)).collect();
+    clients.iter().for_each(|client| drop(client.wait_for("board: gives bytes")));
+    let rounds = 6;
+    clients.iter().for_each(|client| {
+        wait::until_true("rounds", || client.stdout_len() as u64 >= rounds * SAMPLE);
+    });
+    assert_eq!(server.terminate().code(), Some(0));
+    let sample = usize::try_from(SAMPLE).unwrap();
+    let hand = |client: &mut Process| -> Vec<Vec<u8>> {
+        client.wait_for("said goodbye");
+        client.terminate();
+        client.stdout_at_end().chunks(sample).map(<[u8]>::to_vec).collect()
+    };
+    let hands: Vec<_> = clients.iter_mut().map(hand).collect();
+    let deal = Deal::new(&Numbered { len: board.feed.fed() }, &hands);
+    let shares = deal.shares(&deal.window());
+    println!("shares of twenty: {shares:?}");
+    let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+    assert!(most - least <= SAMPLE, "{shares:?}");
+    assert!(*least >= (rounds - 2) * SAMPLE, "{shares:?}");
+}
+
+#[test]
+fn a_tap_takes_two_samples_ahead_of_a_sink_that_waits() {
+    let board = Board::new(&["alice"]);
+    let server = board.site.start_server();
+    let stocked = board.feed.taken_at_rest();
+    let blocked = board.start("alice", Stdout::Blocked);
+    blocked.wait_for("board: gives bytes");
+    server.wait_for("client alice connected");
+    let taken = board.feed.taken_at_rest();
+    println!("taken through the tap with the sink blocked: {} bytes", taken - stocked);
+    assert!(taken - stocked <= 2 * SAMPLE, "{} bytes", taken - stocked);
+}
+
+#[test]
+fn what_keeps_a_tap_from_its_server_is_one_sentence_here() {
+    let board = Board::new(&["alice"]);
+    let client = board.start("alice", Stdout::Keep);
+    let line = client.wait_for("next attempt");
+    assert!(line.contains("`netrng tap` on 127.0.0.1: no netrng server listens at"), "{line}");
+    open_to_all(&board.site.path(""), 0o700);
+    let server = board.site.spawn_server();
+    server.wait_for(READY);
+    let mark = client.mark();
+    client.wait_for_after(mark, "this user may not get to");
+    open_to_all(&board.site.path(""), 0o711);
+    client.wait_for("board: gives bytes");
+    board.site.write_secret("clients.toml", "");
+    server.signal(libc::SIGHUP);
+    let line = client.wait_for("no client with name = \"alice\" and user = \"netrng-tap-test\"");
+    assert!(line.contains("add it to its clients file"), "{line}");
 }
 
 #[test]

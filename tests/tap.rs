@@ -97,7 +97,7 @@ fn through_the_tap_and_over_the_network_every_byte_reaches_one_client() {
         client.wait_for("gives bytes again");
         client.wait_for_bytes(PLENTY);
     }
-    clients.iter_mut().for_each(|client| drop(client.terminate()));
+    clients.iter_mut().for_each(|client| assert_eq!(client.terminate().code(), Some(0)));
     let mut ledger = Ledger::new(Numbered { len: feed.fed() });
     for (client, name) in clients.iter_mut().zip(["alice", "bob", "carol"]) {
         ledger.enter(name, &client.stdout_at_end()).unwrap();
