@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use support::board::{Board, SAMPLE};
 use support::deal::Deal;
 use support::feed::{Feed, Mood};
 use support::ledger::{Ledger, Numbered};
@@ -14,7 +15,7 @@ use support::numbered::byte_at;
 use support::process::{Process, Stdout, binary};
 use support::rngd::is_alive;
 use support::site::{READY, Site};
-use support::ssh::{Host, LocalUser, children, client, client_at, open_to_all};
+use support::ssh::{Host, children, client, open_to_all};
 use support::wait;
 
 const STARTUP: usize = 1024;
@@ -248,46 +249,6 @@ fn frames_through_a_forced_command_take_two_samples_ahead_of_a_sink_that_waits()
 fn at_once(host: &Host, source: &Path) -> Command {
     host.authorize("");
     client(host.path("").as_path(), &host.upstream(&cat(source)), STDOUT)
-}
-
-/// A host with a netrng server, and an unprivileged user there whose keys are forced to tap it.
-struct Board {
-    host: Host,
-    site: Site,
-    feed: Feed,
-    user: LocalUser,
-}
-
-const SAMPLE: u64 = 2048;
-
-impl Board {
-    /// One SSH key and one client in the clients file for each name.
-    fn new(names: &[&str]) -> Self {
-        let (host, user) = (Host::openssh(), LocalUser::new());
-        // Slices would shrink below a sample to keep a round of many clients short.
-        let site = Site::with_fifo("source").source("stock = 2").server("max-round = \"1 min\"");
-        let feed = Feed::new(&site.path("source"), Mood::Good);
-        // Where the user finds them, whatever the rights of our own folders.
-        fs::copy(binary(), host.path("netrng")).unwrap();
-        open_to_all(&site.path(""), 0o711);
-        let keys = names.iter().map(|name| {
-            host.make_key(name);
-            site.add_local(name, user.name, &[]);
-            let (tap, socket) = (host.path("netrng"), site.path("tap.sock"));
-            let command =
-                format!("{} tap --socket {} --name {name}", tap.display(), socket.display());
-            (*name, format!("restrict,command=\"{command}\""))
-        });
-        host.authorize_all(keys);
-        Board { host, site, feed, user }
-    }
-
-    fn start(&self, name: &str, stdout: Stdout) -> Process {
-        let upstream = self.host.upstream_as(self.user.name, name, "");
-        let path = self.host.path(&format!("{name}.toml"));
-        let mut command = client_at(&path, &upstream, STDOUT);
-        Process::start_with(&mut command, std::process::Stdio::null(), stdout)
-    }
 }
 
 #[test]
