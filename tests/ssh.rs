@@ -6,7 +6,6 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use support::board::{Board, SAMPLE};
 use support::deal::Deal;
 use support::feed::{Feed, Mood};
@@ -27,21 +26,6 @@ fn start(host: &Host, more: &str) -> Process {
 
 fn cat(path: &Path) -> String {
     format!("raw = \"cat {}\"", path.display())
-}
-
-/// The words of a script that stands in for `netrng tap` and speaks its frames: for each
-/// request of 7 bytes a sample of 2,048, out of `source`; requests are kept in `asked`.
-fn write_tap(host: &Host, source: &Path) -> String {
-    let script = format!(
-        "#!/bin/sh\nexec 3< {}\n\
-         while [ \"$(dd bs=7 count=1 2>/dev/null | tee -a {} | wc -c)\" = 7 ]\n\
-         do printf '\\010\\001\\201'; dd bs=2048 count=1 iflag=fullblock 2>/dev/null <&3\ndone\n",
-        source.display(),
-        host.path("asked").display(),
-    );
-    let path = host.path("tap");
-    fs::write(&path, script).unwrap();
-    format!("sh {}", path.display())
 }
 
 #[test]
@@ -212,43 +196,6 @@ fn what_runs_on_the_host_and_fails_is_named() {
     let missing = host.upstream("ssh-program = \"no-such-ssh\"");
     let client = Process::start(&mut client(host.path("").as_path(), &missing, STDOUT));
     client.wait_for("no-such-ssh is not installed: install `openssh-client`");
-}
-
-#[test]
-fn frames_through_a_forced_command_take_two_samples_ahead_of_a_sink_that_waits() {
-    let host = Host::openssh();
-    let feed = Feed::new(&host.path("fifo"), Mood::Good);
-    let tap = write_tap(&host, feed.path());
-    host.authorize(&format!("restrict,command=\"{tap}\""));
-    let mut command = client(host.path("").as_path(), &host.upstream(""), STDOUT);
-    let blocked = Process::start_with(
-        &mut command,
-        std::process::Stdio::null(),
-        support::process::Stdout::Blocked,
-    );
-    blocked.wait_for("board: gives bytes");
-    let taken = feed.taken_at_rest();
-    println!("taken through frames with the sink blocked: {taken} bytes");
-    let two_requests = [0, 5, 1, 0, 0, 8, 0].repeat(2);
-    assert_eq!(fs::read(host.path("asked")).unwrap(), two_requests);
-    // One in the pipe, one in hand; of the page in the source's own pipe dd takes no more.
-    assert_eq!(taken, 2 * 2048);
-    drop(blocked);
-
-    let raw = Process::start_with(
-        &mut at_once(&host, feed.path()),
-        std::process::Stdio::null(),
-        support::process::Stdout::Blocked,
-    );
-    let before = feed.taken();
-    raw.wait_for("board: gives bytes");
-    println!("taken as raw bytes: {} bytes", feed.taken_at_rest() - before);
-}
-
-/// The same host without the forced command.
-fn at_once(host: &Host, source: &Path) -> Command {
-    host.authorize("");
-    client(host.path("").as_path(), &host.upstream(&cat(source)), STDOUT)
 }
 
 #[test]
