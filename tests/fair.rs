@@ -51,7 +51,7 @@ fn equal_clients_are_never_more_than_a_sample_apart_whatever_they_ask() {
     let habits = [
         // Half a second's worth, so that nobody runs out because its thread was not called up.
         Habit::STEADY,
-        Habit { ask: 64, keep: 64 * 1024 },
+        Habit { ask: 32, keep: 64 * 1024 },
         // Greedy: as much outstanding as the server books.
         Habit { ask: 8 * 1024, keep: 64 * 1024 },
     ];
@@ -60,8 +60,11 @@ fn equal_clients_are_never_more_than_a_sample_apart_whatever_they_ask() {
     scene.wait_for_given(&pullers, 300 * SAMPLE);
     let deal = scene.end(pullers);
 
-    let window = deal.window();
+    let mut window = deal.window();
+    // Until its many small requests have come in, the second one has gaps between them.
+    window.start += 32 * SAMPLE;
     println!("shares {:?} of {}", deal.shares(&window), window.end - window.start);
+    assert!(window.end - window.start >= 220 * SAMPLE, "never wanted bytes together: {window:?}");
     for (one, other) in [(0, 1), (0, 2), (1, 2)] {
         let drift = deal.drift(&window, (one, 1.0), (other, 1.0));
         // One may be a sample ahead when the window opens and a sample behind later.
@@ -71,13 +74,14 @@ fn equal_clients_are_never_more_than_a_sample_apart_whatever_they_ask() {
 }
 
 /// As real clients do: the next request only after the answer. Between the two a client wants
-/// nothing, so it falls a little behind one that always does; it must not be pushed aside.
+/// nothing; what it misses in so short a gap is made good, but for the stock that lay ready when
+/// they began, which goes to whoever asks faster.
 #[test]
-fn one_small_request_after_the_other_gets_nearly_as_much_as_large_ones() {
+fn one_small_request_after_the_other_gets_as_much_as_large_ones() {
     let habits = [Habit { ask: 2048, keep: 2048 }, Habit { ask: 64, keep: 64 }];
     let scene = Scene::new(30_000, &[PLAIN; 2]);
     let pullers = scene.pull(&habits);
-    scene.wait_for_given(&pullers, 60 * SAMPLE);
+    scene.wait_for_given(&pullers, 160 * SAMPLE);
     let deal = scene.end(pullers);
 
     let window = deal.window();
@@ -87,7 +91,7 @@ fn one_small_request_after_the_other_gets_nearly_as_much_as_large_ones() {
         let asked = u64::from(habits[slice.owner].ask);
         assert_eq!(slice.len, asked, "not what was asked");
     }
-    assert!(shares[1] * 10 >= shares[0] * 8, "64 bytes at a time is pushed aside: {shares:?}");
+    assert!(shares[1] * 100 >= shares[0] * 95, "64 bytes at a time is pushed aside: {shares:?}");
 }
 
 #[test]

@@ -26,8 +26,10 @@ pub const OUTPUT_MAX: usize = 16 * 1024;
 /// Bytes given away before sockets are looked at again, so that a fast source does not keep
 /// the loop from them.
 const SERVE_BYTES_MAX: usize = 256 * 1024;
-/// Messages that each sample given earns: a request, a ping, and to spare.
-const MESSAGES_PER_SAMPLE: u32 = 4;
+/// Messages that each answer with bytes earns: a request, a ping, and to spare ...
+const MESSAGES_PER_ANSWER: u32 = 4;
+/// ... and one for so many bytes of it: one answer may be to many small requests.
+const BYTES_PER_MESSAGE: u32 = 16;
 /// When a client refused for want of capacity may try again. Capacity changes when another
 /// client leaves, which nobody can foretell.
 pub(super) const NO_CAPACITY_RETRY: Duration = Duration::from_secs(30);
@@ -470,11 +472,12 @@ impl Server {
 
     fn give(&mut self, id: SessionId, flow: FlowId, piece: Sample, now: Moment) {
         let count = piece.len();
+        let bytes = u32::try_from(count).expect("not more than a sample");
         self.scheduler.charge(flow, count, now);
         let Some(session) = self.sessions.get_mut(id.0).and_then(Option::as_mut) else { return };
-        session.outstanding -= u32::try_from(count).unwrap_or(session.outstanding);
+        session.outstanding -= bytes;
         session.given_bytes += count as u64;
-        session.earn_messages(MESSAGES_PER_SAMPLE);
+        session.earn_messages(MESSAGES_PER_ANSWER + bytes / BYTES_PER_MESSAGE);
         session.active_at = now;
         let result = session.encode(Reply::Sample(piece));
         self.counters.given_bytes += count as u64;

@@ -7,7 +7,10 @@
 //! bytes it was served, divided by its weight, in a virtual time that all flows share. The
 //! flow with the lowest tag is next, so two flows that want bytes all along never differ by
 //! more than one slice of the larger, whatever the sizes of their requests. A flow that comes
-//! back from idle starts at the present virtual time: no claim, no penalty.
+//! back from idle starts at the present virtual time: no claim, no penalty. The gap between an
+//! answer and the next request of a client that asks for one at a time is not idleness: what it
+//! missed in it, up to one sample, stays its due. Else whoever asks for more at a time would get
+//! more.
 //!
 //! Guarantees add two things a flow. A clock in real time advances by bytes ÷ guarantee with
 //! every service: while it is behind the time of some flow, a guarantee is due, and flows with
@@ -27,6 +30,9 @@ pub const LIMIT_BURST: Duration = Duration::from_millis(100);
 /// Samples that a flow may be ahead of its share by its guarantee, and still has to make up
 /// for: more would punish it long after the guarantee mattered.
 const AHEAD_MAX_SAMPLES: u128 = 4;
+/// From an answer to the next request of a client that asks for one at a time: longer than any
+/// network's round trip. Whoever wants nothing for longer is idle.
+pub const GAP_MAX: Duration = Duration::from_millis(250);
 /// Virtual time of one byte at weight 1: fine enough that rounding errs by less than a
 /// millionth for whole samples and guarantees of up to 1 GB/s.
 const BYTE: u128 = 1 << 40;
@@ -137,10 +143,11 @@ impl Scheduler {
         let flow = self.flows.entry(id).or_insert(Flow {
             rule,
             want: 0,
-            tag: self.virtual_now.tag,
-            guarantee_tag: self.virtual_now.guarantee_tag,
+            tag: 0,
+            guarantee_tag: 0,
             kept_until: nanos(now),
-            idle_at: nanos(now),
+            // As if idle since ever.
+            idle_at: 0,
             limit_empty_at: 0,
             place: Place::Idle,
         });
@@ -304,14 +311,19 @@ impl Queues {
 }
 
 impl Flow {
-    /// Back from idle: at the present of both virtual times. What its guarantee had fallen
-    /// behind melts away while it wants nothing, so that a pause for the next request costs
-    /// nothing and a long one leaves no claim.
+    /// Back from idle: at the present of both virtual times; or from the gap between two
+    /// requests, with what it missed in it. What its guarantee had fallen behind melts away
+    /// while it wants nothing, so that a gap costs nothing and a long pause leaves no claim.
     fn wake(&mut self, virtual_now: VirtualNow, sample_size: u64, now: Moment) {
-        self.tag = self.tag.clamp(virtual_now.tag, self.tag_max(virtual_now.tag, sample_size));
+        let idle = nanos(now).saturating_sub(self.idle_at);
+        let due = match idle <= GAP_MAX.as_nanos() {
+            true => virtual_span(sample_size, self.rule.weight.into()),
+            false => 0,
+        };
+        let least = virtual_now.tag.saturating_sub(due);
+        self.tag = self.tag.clamp(least, self.tag_max(virtual_now.tag, sample_size));
         let most = self.guarantee_tag_max(virtual_now.guarantee_tag, sample_size);
         self.guarantee_tag = self.guarantee_tag.clamp(virtual_now.guarantee_tag, most);
-        let idle = nanos(now).saturating_sub(self.idle_at);
         self.kept_until = self.kept_until.max(nanos(now).min(self.kept_until + 2 * idle));
     }
 

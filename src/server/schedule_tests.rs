@@ -111,6 +111,38 @@ fn returning_from_idle_gives_no_claim_and_no_penalty() {
     }
 }
 
+/// One asks for 64 bytes at a time and is gone for a moment after each answer, in which all that
+/// there is goes to the other.
+#[test]
+fn what_is_missed_in_the_gap_between_two_requests_stays_due() {
+    let mut line = Line::new(10_000, &[FlowRule::default(); 2]);
+    for _ in 0..10_000 {
+        line.want(0, MUCH);
+        line.want(1, 64);
+        while line.step(SAMPLE).is_some_and(|turn| turn.flow == FlowId(0)) {}
+        // In the gap, one sample in forty comes in.
+        if line.got(1).is_multiple_of(40 * 64) {
+            line.step(SAMPLE);
+        }
+    }
+    let (large, small) = (line.got(0), line.got(1));
+    assert!(large.abs_diff(small) <= 3 * SAMPLE as u64, "{large} {small}");
+}
+
+#[test]
+fn a_pause_leaves_no_claim() {
+    let mut line = Line::new(10_000, &[FlowRule::default(); 2]);
+    (0..2).for_each(|flow| line.want(flow, MUCH));
+    line.run(Duration::from_secs(10));
+    line.want(1, 0);
+    line.run(GAP_MAX + Duration::from_secs(1));
+    line.want(1, MUCH);
+    let (before, start) = (line.got(0), line.got(1));
+    while line.step(SAMPLE).is_some_and(|turn| turn.flow == FlowId(1)) {}
+    let (first, second) = (line.got(0) - before, line.got(1) - start);
+    assert!(first > 0 && second <= SAMPLE as u64, "{first} {second}");
+}
+
 #[test]
 fn a_guarantee_holds_against_any_weight() {
     let mut line = Line::new(10_000, &[rule(1, 4000, None), rule(1000, 0, None)]);

@@ -11,8 +11,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 use zeroize::zeroize_bytes;
 
-/// Messages a client may send at once beyond what its samples earn it ...
-pub const MESSAGES_BURST: u32 = 1000;
+/// Messages a client may send at once beyond what its samples earn it: requests of 32 bytes for
+/// all that may be outstanding are 2,048 ...
+pub const MESSAGES_BURST: u32 = 3000;
 /// ... and per second.
 const MESSAGES_PER_S: u64 = 100;
 

@@ -66,7 +66,7 @@ struct World {
     given: BTreeMap<u8, u64>,
     /// For each pair of clients that want bytes together: what one had more when they began,
     /// but for what it was ahead of its share then.
-    pairs: BTreeMap<(u8, u8), i128>,
+    pairs: BTreeMap<(u8, u8), (i128, u128)>,
     ended: BTreeMap<EndReason, u64>,
 }
 
@@ -424,7 +424,8 @@ impl World {
     }
 
     /// Equal clients that want bytes together: at most one sample apart, counting what one of
-    /// them was ahead when they began.
+    /// them was ahead when they began. If that was more, for what one missed in the gap before
+    /// its request, never further apart than then.
     fn check_pairs(&mut self) {
         let wanting: Vec<(u8, FlowId)> = (0..CLIENTS)
             .filter_map(|client| {
@@ -445,9 +446,12 @@ impl World {
                 let lead = got(a) - got(b);
                 let scheduler = &self.server.scheduler;
                 let ahead = scheduler.lead_bytes(flow_a, flow_b);
-                let offset = *self.pairs.entry((a, b)).or_insert(lead - ahead);
+                let sample = SAMPLE as u128;
+                let began = (lead - ahead, ahead.unsigned_abs().max(sample));
+                let (offset, most) = *self.pairs.entry((a, b)).or_insert(began);
+                assert!(most <= 2 * sample, "clients {a} and {b} begin {most} bytes apart");
                 let apart = (lead - offset).unsigned_abs();
-                assert!(apart <= SAMPLE as u128, "clients {a} and {b} are {apart} bytes apart");
+                assert!(apart <= most, "clients {a} and {b} are {apart} bytes apart");
             }
         }
     }
