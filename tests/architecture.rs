@@ -19,6 +19,7 @@ const PURE: &[&str] = &[
     "server/admission.rs",
     "server/core.rs",
     "server/gate.rs",
+    "server/giving.rs",
     "server/lifecycle.rs",
     "server/places.rs",
     "server/requests.rs",

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod core;
 pub mod event_loop;
 pub mod gate;
+mod giving;
 mod lifecycle;
 mod places;
 mod requests;
