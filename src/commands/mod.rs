@@ -9,6 +9,7 @@ pub mod check;
 pub mod client;
 pub mod demo;
 pub mod enroll;
+pub mod halves;
 pub mod keys;
 pub mod log;
 pub mod server;
@@ -47,6 +48,18 @@ pub enum Exit {
     NoServer = 9,
     /// The server of this machine does not serve this user.
     Refused = 10,
+}
+
+impl Exit {
+    /// What another netrng's code means.
+    pub fn from_code(code: i32) -> Exit {
+        use Exit::{
+            Bind, Config, NoServer, NotSeeded, Ok, Refused, Sink, Source, System, Usage, Verdict,
+        };
+        let all =
+            [Ok, System, Usage, Config, Source, Sink, Bind, NotSeeded, Verdict, NoServer, Refused];
+        all.into_iter().find(|exit| *exit as i32 == code).unwrap_or(System)
+    }
 }
 
 impl From<Exit> for ExitCode {

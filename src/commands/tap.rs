@@ -6,6 +6,7 @@
 
 use super::{Exit, Failure};
 use crate::sys::pipe::{self, Interest};
+use crate::sys::privilege::find_user;
 use crate::sys::users;
 use crate::wire::frame::is_client_name;
 use crate::wire::plain::PlainClient;
@@ -126,7 +127,7 @@ fn no_server(socket: &Path, error: &io::Error) -> Failure {
 fn refused(name: &str) -> Failure {
     let uid = users::own_uid();
     // The name only if it is ours: it is to be copied into the file.
-    let is_ours = |user: &String| matches!(users::uid_of(user), Ok(Some(found)) if found == uid);
+    let is_ours = |user: &String| matches!(find_user(user), Ok(Some(found)) if found.is_us());
     let user = std::env::var("USER").ok().filter(is_ours).unwrap_or_else(|| uid.to_string());
     let text = match name {
         "" => format!(

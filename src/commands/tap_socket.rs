@@ -11,9 +11,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-/// A socket's file, removed on drop.
+/// A socket's file, removed on drop by the process that made it: not by a half that ends and is
+/// started again.
 pub(super) struct TapSocket {
     path: PathBuf,
+    maker: u32,
     /// Device and inode: whoever put another in its place keeps it.
     made: Option<(u64, u64)>,
 }
@@ -32,7 +34,8 @@ impl TapSocket {
             fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(cannot)?;
         }
         let listener = UnixListener::bind(path).map_err(cannot)?;
-        let tap_socket = TapSocket { path: path.to_owned(), made: identity(path) };
+        let tap_socket =
+            TapSocket { path: path.to_owned(), maker: std::process::id(), made: identity(path) };
         fs::set_permissions(path, Permissions::from_mode(0o666)).map_err(cannot)?;
         Ok((tap_socket, listener))
     }
@@ -40,7 +43,8 @@ impl TapSocket {
 
 impl Drop for TapSocket {
     fn drop(&mut self) {
-        if self.made.is_some() && identity(&self.path) == self.made {
+        let is_ours = self.made.is_some() && self.maker == std::process::id();
+        if is_ours && identity(&self.path) == self.made {
             // A server that may not is no reason to worry: the next one replaces it.
             let _ = fs::remove_file(&self.path);
         }

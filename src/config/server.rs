@@ -78,10 +78,12 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// The reader thread's settings.
     pub source: Settings,
+    /// Whom all but the opening of files runs as; `None`: whoever started it.
+    pub user: Option<String>,
 }
 
 /// Reads the server's tables from the top of the file.
-pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
+pub(super) fn read(top: &Table<'_>, user: Option<String>) -> Result<ServerConfig, ConfigError> {
     let server = top.table("server")?;
     server.allow(SERVER_KEYS, super::SERVER_TABLES)?;
     let source = read_source(&top.table("source")?)?;
@@ -108,6 +110,7 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
         defaults,
         limits,
         source,
+        user,
     })
 }
 
