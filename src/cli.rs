@@ -157,11 +157,12 @@ pub fn command() -> Command {
             )
             .arg(Arg::new("name").value_name("NAME").required(true).help("Name of the client"))
             .arg(
-                Arg::new("address")
-                    .short('a')
-                    .long("address")
-                    .value_name("HOST:PORT")
-                    .help("Where the client finds this server [default: an address it listens on]"),
+                option(
+                    "address",
+                    "HOST:PORT",
+                    "Where the client finds this server [default: an address it listens on]",
+                )
+                .short('a'),
             ),
         )
         .subcommand(
@@ -179,22 +180,12 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("tap")
                 .about("Join stdin and stdout to this machine's server: a forced command for SSH")
-                .arg(
-                    Arg::new("name")
-                        .long("name")
-                        .value_name("NAME")
-                        .default_value("")
-                        .hide_default_value(true)
-                        .help("Which of this user's clients it is [default: the only one]"),
-                )
-                .arg(
-                    Arg::new("socket")
-                        .long("socket")
-                        .value_name("PATH")
-                        .value_parser(value_parser!(PathBuf))
-                        .default_value(DEFAULT_TAP_SOCKET)
-                        .help("The server's tap-socket"),
-                ),
+                .arg(option("name", "NAME", "Which of this user's clients it is, if it is several"))
+                .arg(option(
+                    "socket",
+                    "PATH",
+                    "The server's tap-socket [default: /run/netrng/tap.sock]",
+                )),
         )
         .subcommand(
             Command::new("demo")
@@ -203,6 +194,12 @@ pub fn command() -> Command {
                 )
                 .arg(seconds("10", "How long to draw")),
         )
+}
+
+/// An option with a value. Not inlined: clap's builders are long.
+#[inline(never)]
+fn option(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value_name).help(help)
 }
 
 fn seconds(default: &'static str, help: &'static str) -> Arg {
@@ -250,7 +247,7 @@ where
         }
         "tap" => Action::Tap {
             name: text(sub, "name").unwrap_or_default(),
-            socket: path(sub, "socket").unwrap_or_default(),
+            socket: text(sub, "socket").unwrap_or_else(|| DEFAULT_TAP_SOCKET.to_owned()).into(),
         },
         _ => Action::Demo { span: span_of(sub) },
     };
