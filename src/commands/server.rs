@@ -75,7 +75,7 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
         stop: part.stop,
         reload: part.reload,
         on_reload,
-        on_ready: Box::new(|| sys::notify::notify("READY=1")),
+        on_ready: Box::new(|| sys::notify::notify(sys::notify::WELL)),
     };
     let (event_loop, reader, _) = assemble(config, listeners, parts)?;
     sys::thread::spawn("reader", Box::new(move || reader.run()))?;
@@ -121,6 +121,7 @@ pub(super) fn assemble(
         reload: parts.reload,
         on_reload: parts.on_reload,
         on_ready: parts.on_ready,
+        beat: sys::notify::watchdog_span(),
         seed: seed(hedge),
     };
     Ok((EventLoop::new(server, poll, setup)?, reader, source))

@@ -3,6 +3,7 @@
 //! Owns their keys, defaults and bounds. The clients stand in a file of their own, which
 //! `clients` reads.
 
+use super::LogTo;
 use super::clients::{self, ClientDefaults, Clients};
 use super::error::ConfigError;
 use super::table::{Entry, Table};
@@ -80,10 +81,13 @@ pub struct ServerConfig {
     pub source: Settings,
     /// Whom all but the opening of files runs as; `None`: whoever started it.
     pub user: Option<String>,
+    /// Where the log goes.
+    pub log_to: LogTo,
 }
 
 /// Reads the server's tables from the top of the file.
-pub(super) fn read(top: &Table<'_>, user: Option<String>) -> Result<ServerConfig, ConfigError> {
+pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
+    let (user, log_to) = (super::read_user(top)?, super::read_log_to(top)?);
     let server = top.table("server")?;
     server.allow(SERVER_KEYS, super::SERVER_TABLES)?;
     let source = read_source(&top.table("source")?)?;
@@ -111,6 +115,7 @@ pub(super) fn read(top: &Table<'_>, user: Option<String>) -> Result<ServerConfig
         limits,
         source,
         user,
+        log_to,
     })
 }
 

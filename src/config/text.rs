@@ -5,7 +5,7 @@
 //! in what `enroll` hands out. It writes no file.
 
 use super::units::{show_rate, show_size, show_time};
-use super::{ClientConfig, ClientDefaults, Config, ServerConfig};
+use super::{ClientConfig, ClientDefaults, Config, LogTo, ServerConfig};
 use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::server::{ClientRule, Identity};
@@ -28,12 +28,22 @@ impl Display for Config {
     }
 }
 
+impl Display for LogTo {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogTo::Auto => "auto",
+            LogTo::Stderr => "stderr",
+            LogTo::Syslog => "syslog",
+        })
+    }
+}
+
 impl Display for ServerConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let limits = &self.limits;
         writeln!(f, "mode = \"server\"")?;
         write_user(f, self.user.as_deref())?;
-        writeln!(f, "\n[server]")?;
+        writeln!(f, "log-to = \"{}\"\n\n[server]", self.log_to)?;
         writeln!(f, "listen = {}", list(&self.listen))?;
         match &self.tap_socket {
             Some(path) => writeln!(f, "tap-socket = {}", quoted(path.display()))?,
@@ -102,6 +112,7 @@ impl Display for ClientConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "mode = \"client\"")?;
         write_user(f, self.user.as_deref())?;
+        writeln!(f, "log-to = \"{}\"", self.log_to)?;
         let own_key = self.upstreams.iter().find_map(|upstream| match &upstream.kind {
             Kind::Address(address) => Some(&address.private_key),
             _ => None,

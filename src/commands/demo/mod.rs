@@ -10,7 +10,7 @@ pub(super) mod verdict;
 use super::server::{Parts, assemble, listen, native};
 use super::{Exit, Failure, client::make_codec, signals};
 use crate::client::{self, Address, Kind, Upstream};
-use crate::config::{ClientDefaults, Clients, ServerConfig};
+use crate::config::{ClientDefaults, Clients, LogTo, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
 use crate::sample::Sample;
 use crate::server::{ClientRule, Identity, Limits, core::Server};
@@ -165,6 +165,7 @@ impl Running {
             }),
         };
         let config = ServerConfig {
+            log_to: LogTo::Stderr,
             listen: Vec::new(),
             tap_socket: None,
             private_key,
