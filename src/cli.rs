@@ -82,8 +82,6 @@ pub enum Action {
         /// For how long.
         span: Duration,
     },
-    /// Make this machine a server or a client.
-    Setup(Setup),
     /// Join stdin and stdout to this machine's server.
     Tap {
         /// Which of this user's clients it is; empty for the only one.
@@ -91,6 +89,8 @@ pub enum Action {
         /// Where the server listens.
         socket: PathBuf,
     },
+    /// Make this machine a server or a client.
+    Setup(Setup),
     /// Show the main job.
     Demo {
         /// For how long.
@@ -216,6 +216,12 @@ pub fn command() -> Command {
         )
 }
 
+/// An option with a value. Not inlined: clap's builders are long.
+#[inline(never)]
+fn option(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value_name).help(help)
+}
+
 fn setup_command() -> Command {
     let path = |name, value, help| option(name, value, help).value_parser(value_parser!(PathBuf));
     Command::new("setup")
@@ -255,12 +261,6 @@ fn setup_of(matches: &ArgMatches) -> Setup {
         init: text(matches, "init"),
         root: path(matches, "root"),
     }
-}
-
-/// An option with a value. Not inlined: clap's builders are long.
-#[inline(never)]
-fn option(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value_name).help(help)
 }
 
 fn seconds(default: &'static str, help: &'static str) -> Arg {
@@ -359,13 +359,13 @@ mod tests {
                 address: Some("board:8989".into()),
             }
         );
-        let setup = Setup { role: "server".into(), apply: true, ..Setup::default() };
-        assert_eq!(action("netrng setup server --apply"), Action::Setup(setup));
-        assert!(parse(["netrng", "setup"]).is_err());
         let tap =
             |name: &str, socket: &str| Action::Tap { name: name.into(), socket: socket.into() };
         assert_eq!(action("netrng tap"), tap("", DEFAULT_TAP_SOCKET));
         assert_eq!(action("netrng tap --name a --socket s"), tap("a", "s"));
+        let setup = Setup { role: "server".into(), apply: true, ..Setup::default() };
+        assert_eq!(action("netrng setup server --apply"), Action::Setup(setup));
+        assert!(parse(["netrng", "setup"]).is_err());
         assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
         assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);
         assert!(parse(["netrng", "demo", "--seconds", "0"]).is_err());
