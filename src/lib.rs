@@ -19,6 +19,7 @@
 //! | [`sink`] | the feed thread and what it writes to, rngd's supervision |
 //! | [`stock`] | tested samples between the reader and the event loop, and who waits for whom |
 //! | [`status`] | what threads tell each other and the admin about the source |
+//! | [`handover`] | one value from one thread to another |
 //! | [`retry`] | backoff and "say it once", for whoever tries again |
 //! | [`child`] | child processes and their pipes: rngd on one side, ssh and commands on the other |
 //! | [`sys`] | clock, pipes, processes, kernel randomness: the only `unsafe` |
@@ -55,6 +56,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod handover;
 pub mod keys;
 pub mod moment;
 pub mod retry;
