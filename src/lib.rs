@@ -22,7 +22,8 @@
 //! | [`handover`] | one value from one thread to another |
 //! | [`retry`] | backoff and "say it once", for whoever tries again |
 //! | [`child`] | child processes and their pipes: rngd on one side, ssh and commands on the other |
-//! | [`sys`] | clock, pipes, processes, kernel randomness: the only `unsafe` |
+//! | [`hop`] | samples from one process of ours to the other, where the client is two |
+//! | [`sys`] | clock, pipes, processes, privileges, kernel randomness: the only `unsafe` |
 //! | [`config`], [`cli`] | files and command lines into checked values |
 //! | [`commands`] | wires all of it together, owns exit codes |
 //!
@@ -57,6 +58,7 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod handover;
+pub mod hop;
 pub mod keys;
 pub mod moment;
 pub mod retry;

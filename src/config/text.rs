@@ -5,7 +5,7 @@
 //! in what `enroll` hands out. It writes no file.
 
 use super::units::{show_rate, show_size, show_time};
-use super::{ClientConfig, ClientDefaults, Config, ServerConfig};
+use super::{ClientConfig, ClientDefaults, Config, LogTo, ServerConfig};
 use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::server::ClientRule;
@@ -28,10 +28,22 @@ impl Display for Config {
     }
 }
 
+impl Display for LogTo {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogTo::Auto => "auto",
+            LogTo::Stderr => "stderr",
+            LogTo::Syslog => "syslog",
+        })
+    }
+}
+
 impl Display for ServerConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let limits = &self.limits;
-        writeln!(f, "mode = \"server\"\n\n[server]")?;
+        writeln!(f, "mode = \"server\"")?;
+        write_user(f, self.user.as_deref())?;
+        writeln!(f, "log-to = \"{}\"\n\n[server]", self.log_to)?;
         writeln!(f, "listen = {}", list(&self.listen))?;
         writeln!(f, "private-key = {HIDDEN}")?;
         writeln!(f, "clients-file = {}", quoted(self.clients_file.display()))?;
@@ -69,6 +81,10 @@ impl Display for ClientDefaults {
     }
 }
 
+fn write_user(f: &mut Formatter<'_>, user: Option<&str>) -> fmt::Result {
+    user.map_or(Ok(()), |user| writeln!(f, "user = \"{user}\""))
+}
+
 /// A comment, for the clients stand in a file of their own.
 fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
     write!(f, "#   {} {}", rule.name, rule.key)?;
@@ -86,6 +102,8 @@ fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
 impl Display for ClientConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "mode = \"client\"")?;
+        write_user(f, self.user.as_deref())?;
+        writeln!(f, "log-to = \"{}\"", self.log_to)?;
         let own_key = self.upstreams.iter().find_map(|upstream| match &upstream.kind {
             Kind::Address(address) => Some(&address.private_key),
             _ => None,

@@ -10,7 +10,7 @@ pub(super) mod verdict;
 use super::server::{Parts, assemble, listen};
 use super::{Exit, Failure, client::make_codec, signals};
 use crate::client::{self, Address, Kind, Upstream};
-use crate::config::{ClientDefaults, Clients, ServerConfig};
+use crate::config::{ClientDefaults, Clients, LogTo, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
 use crate::sample::Sample;
 use crate::server::{ClientRule, Limits, core::Server};
@@ -166,6 +166,7 @@ impl Running {
             }),
         };
         let config = ServerConfig {
+            log_to: LogTo::Stderr,
             listen: Vec::new(),
             private_key,
             clients_file: PathBuf::new(),
@@ -173,9 +174,10 @@ impl Running {
             defaults: ClientDefaults::default(),
             limits: Limits::default(),
             source,
+            user: None,
         };
         let (event_loop, reader, source) = assemble(config, vec![listener], parts)?;
-        std::thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
+        sys::thread::spawn("reader", Box::new(move || reader.run()))?;
         let thread =
             std::thread::Builder::new().name("server".into()).spawn(move || event_loop.run())?;
         if is_ready.recv_timeout(patience).is_err() {

@@ -25,6 +25,14 @@ const TOP_MISTAKES: &Mistakes = &[
     ("[server]", r#"/n: mode: missing; begin the file with mode = "server" or mode = "client""#),
     ("mdoe = 'server'", "/n:1: mdoe: unknown key at the top of the file; did you mean `mode`?"),
     ("mode = 'servre'", r#"/n:1: mode: found "servre"; want "server" or "client""#),
+    (
+        "log-to = 'journal'\nmode = 'client'\n[[upstream]]\nssh = 'a'",
+        r#"/n:1: log-to: found "journal"; want "auto", "stderr" or "syslog""#,
+    ),
+    (
+        "mode = 'server'\n[server]\nlog-to = 'stderr'",
+        "/n:3: log-to: unknown key in [server]; it belongs at the top of the file, before any [table]",
+    ),
     ("mode = 1", r#"/n:1: mode: found 1; want "server" or "client""#),
     (
         "mode = 'server'",
@@ -48,6 +56,14 @@ const TOP_MISTAKES: &Mistakes = &[
     (
         "mode = 'server'\n[sever]",
         "/n:2: sever: unknown key at the top of the file; did you mean `server`?",
+    ),
+    (
+        "mode = 'server'\nuser = 'net rng'",
+        r#"/n:2: user: found "net rng"; want a user's name, 1 to 64 letters A-Z a-z, digits, `.`, `_` or `-`"#,
+    ),
+    (
+        "mode = 'client'\n[client]\nuser = 'netrng'",
+        "/n:3: user: unknown key in [client]; it belongs at the top of the file, before any [table]",
     ),
     ("mode = 'server'\n[[server]]", "/n:2: server: found a list; want a table, [server]"),
     ("mode = 'server'\nserver = 5", "/n:2: server: found 5; want a table, [server]"),
