@@ -129,7 +129,7 @@ fn describe(page: &mut Page, argument: &Arg) {
         Some((help, default)) => (help.to_owned(), Some(default.trim_end_matches(']').to_owned())),
         None => (help, None),
     };
-    let mut text = sentence(Some(&help));
+    let mut text = help + ".";
     let values = argument.get_possible_values();
     if argument.get_action().takes_values() && !values.is_empty() {
         let values: Vec<&str> = values.iter().map(|value| value.get_name()).collect();

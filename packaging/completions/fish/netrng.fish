@@ -36,6 +36,8 @@ complete -c netrng -n "__fish_netrng_needs_command" -f -a "genkey" -d 'Print a n
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "pubkey" -d 'Read a private key, print its public key'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "enroll" -d 'Make a client\'s keys, add it to the server, print its configuration'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "assess" -d 'Measure a source: its rate, and how many clients it carries'
+complete -c netrng -n "__fish_netrng_needs_command" -f -a "setup" -d 'Print the steps that make this machine a server or a client, or do them'
+complete -c netrng -n "__fish_netrng_needs_command" -f -a "tap" -d 'Join stdin and stdout to this machine\'s server: a forced command for SSH'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "demo" -d 'Show it all on this machine: a server, two clients, live figures, a verdict'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c netrng -n "__fish_netrng_using_subcommand run" -s c -l config -d 'Configuration file' -r -F
@@ -70,17 +72,32 @@ complete -c netrng -n "__fish_netrng_using_subcommand assess" -s s -l seconds -d
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s h -l help -d 'Print help'
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -s c -l config -d 'A client\'s configuration, from `netrng enroll`' -r -F
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -l system -d 'debian, rhel, gentoo, alpine, openwrt or freebsd [default: as found]' -r
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -l init -d 'systemd, procd, openrc, runit, upstart, rcd or sysvinit [default: as found]' -r
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -l root -d 'Set up the system in this folder: an image, a chroot' -r -F
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -l apply -d 'Do what is not done yet (Debian and its kin; root)'
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -s q -l quiet -d 'Log only what needs attention'
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -s h -l help -d 'Print help'
+complete -c netrng -n "__fish_netrng_using_subcommand tap" -l name -d 'Which of this user\'s clients it is, if it is several' -r
+complete -c netrng -n "__fish_netrng_using_subcommand tap" -l socket -d 'The server\'s tap-socket [default: /run/netrng/tap.sock]' -r
+complete -c netrng -n "__fish_netrng_using_subcommand tap" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand tap" -s q -l quiet -d 'Log only what needs attention'
+complete -c netrng -n "__fish_netrng_using_subcommand tap" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand demo" -s s -l seconds -d 'How long to draw' -r
 complete -c netrng -n "__fish_netrng_using_subcommand demo" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand demo" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand demo" -s h -l help -d 'Print help'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "run" -d 'Run as the configuration\'s `mode` says; what init scripts call'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "server" -d 'Give the bytes of a generator to clients'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "client" -d 'Draw bytes from servers and feed them to rngd'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "check" -d 'Parse the configuration and print it in full, keys masked'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "genkey" -d 'Print a new private key'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "pubkey" -d 'Read a private key, print its public key'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "enroll" -d 'Make a client\'s keys, add it to the server, print its configuration'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "assess" -d 'Measure a source: its rate, and how many clients it carries'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "demo" -d 'Show it all on this machine: a server, two clients, live figures, a verdict'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "run" -d 'Run as the configuration\'s `mode` says; what init scripts call'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "server" -d 'Give the bytes of a generator to clients'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "client" -d 'Draw bytes from servers and feed them to rngd'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "check" -d 'Parse the configuration and print it in full, keys masked'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "genkey" -d 'Print a new private key'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "pubkey" -d 'Read a private key, print its public key'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "enroll" -d 'Make a client\'s keys, add it to the server, print its configuration'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "assess" -d 'Measure a source: its rate, and how many clients it carries'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "setup" -d 'Print the steps that make this machine a server or a client, or do them'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "tap" -d 'Join stdin and stdout to this machine\'s server: a forced command for SSH'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "demo" -d 'Show it all on this machine: a server, two clients, live figures, a verdict'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
