@@ -33,10 +33,12 @@ pub struct ClientConfig {
     pub upstreams: Vec<Upstream>,
     /// Where the bytes go.
     pub sink: Sink,
+    /// Whom the half with the network runs as; `None`: all of it as whoever started it.
+    pub user: Option<String>,
 }
 
 /// Reads the client's tables from the top of the file.
-pub(super) fn read(top: &Table<'_>) -> Result<ClientConfig, ConfigError> {
+pub(super) fn read(top: &Table<'_>, user: Option<String>) -> Result<ClientConfig, ConfigError> {
     let client = top.table("client")?;
     client.allow(OWN_KEYS, super::CLIENT_TABLES)?;
     let own_key = client.secret("private-key", "private-key-file", PrivateKey::from_text)?;
@@ -55,7 +57,7 @@ pub(super) fn read(top: &Table<'_>) -> Result<ClientConfig, ConfigError> {
         let upstream = upstream::read(table, own_key.as_ref(), &client, &upstreams)?;
         upstreams.push(upstream);
     }
-    Ok(ClientConfig { upstreams, sink: read_sink(&top.table("sink")?)? })
+    Ok(ClientConfig { upstreams, sink: read_sink(&top.table("sink")?)?, user })
 }
 
 fn read_sink(table: &Table<'_>) -> Result<Sink, ConfigError> {

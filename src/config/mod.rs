@@ -40,14 +40,16 @@ pub const DEFAULT_PORT: u16 = 8989;
 
 /// Tables and keys, to tell where a misplaced one belongs. The top has the empty name.
 type Tables = [(&'static str, &'static [&'static str])];
+/// The keys at the top, of both modes.
+const TOP_KEYS: &[&str] = &["mode", "user"];
 const SERVER_TABLES: &Tables = &[
-    ("", &["mode"]),
+    ("", TOP_KEYS),
     ("server", server::SERVER_KEYS),
     ("source", server::SOURCE_KEYS),
     ("defaults", clients::DEFAULTS_KEYS),
 ];
 const CLIENT_TABLES: &Tables = &[
-    ("", &["mode"]),
+    ("", TOP_KEYS),
     ("client", client::OWN_KEYS),
     ("sink", client::SINK_KEYS),
     ("[upstream]", upstream::UPSTREAM_KEYS),
@@ -95,13 +97,13 @@ impl Config {
 }
 
 /// The keys and tables at the top, by mode.
-const SERVER_TOP: &[&str] = &["mode", "server", "source", "defaults"];
-const CLIENT_TOP: &[&str] = &["mode", "client", "upstream", "sink"];
+const SERVER_TOP: &[&str] = &["mode", "user", "server", "source", "defaults"];
+const CLIENT_TOP: &[&str] = &["mode", "user", "client", "upstream", "sink"];
 
 fn read(file: &File) -> Result<Config, ConfigError> {
     let document = table::parse(file)?;
     let top = Table::top(file, &document);
-    let all: Vec<&str> = SERVER_TOP.iter().chain(&CLIENT_TOP[1..]).copied().collect();
+    let all: Vec<&str> = SERVER_TOP.iter().chain(&CLIENT_TOP[TOP_KEYS.len()..]).copied().collect();
     // Some keys belong in tables of both modes: what fits the mode goes first.
     let (first, second) = match top.entry("mode").and_then(|mode| mode.text()) {
         Some("client") => (CLIENT_TABLES, SERVER_TABLES),
@@ -113,14 +115,24 @@ fn read(file: &File) -> Result<Config, ConfigError> {
     let mode = top.entry("mode").ok_or_else(|| top.missing("mode", advice))?;
     match mode.text() {
         Some("server") => {
-            refuse_other(&top, "server", &CLIENT_TOP[1..])?;
-            server::read(&top).map(Config::Server)
+            refuse_other(&top, "server", &CLIENT_TOP[TOP_KEYS.len()..])?;
+            server::read(&top, read_user(&top)?).map(Config::Server)
         }
         Some("client") => {
-            refuse_other(&top, "client", &SERVER_TOP[1..])?;
-            client::read(&top).map(Config::Client)
+            refuse_other(&top, "client", &SERVER_TOP[TOP_KEYS.len()..])?;
+            client::read(&top, read_user(&top)?).map(Config::Client)
         }
         _ => Err(mode.want("\"server\" or \"client\"")),
+    }
+}
+
+/// The user that the half with the network runs as. Whether there is one is a question for the
+/// machine that runs it.
+fn read_user(top: &Table<'_>) -> Result<Option<String>, ConfigError> {
+    let Some(entry) = top.entry("user") else { return Ok(None) };
+    match entry.text().filter(|name| is_client_name(name)) {
+        Some(name) => Ok(Some(name.to_owned())),
+        None => Err(entry.want(format_args!("a user's name, {CLIENT_NAME_RULE}"))),
     }
 }
 

@@ -73,10 +73,12 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// The reader thread's settings.
     pub source: Settings,
+    /// Whom all but the opening of files runs as; `None`: whoever started it.
+    pub user: Option<String>,
 }
 
 /// Reads the server's tables from the top of the file.
-pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
+pub(super) fn read(top: &Table<'_>, user: Option<String>) -> Result<ServerConfig, ConfigError> {
     let server = top.table("server")?;
     server.allow(SERVER_KEYS, super::SERVER_TABLES)?;
     let source = read_source(&top.table("source")?)?;
@@ -89,7 +91,7 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     let clients_file = server.entry("clients-file").map(|entry| entry.path()).transpose()?;
     let clients_file = clients_file.unwrap_or_else(|| PathBuf::from(super::DEFAULT_CLIENTS_PATH));
     let clients = clients::load_clients(&clients_file, &defaults)?;
-    Ok(ServerConfig { listen, private_key, clients_file, clients, defaults, limits, source })
+    Ok(ServerConfig { listen, private_key, clients_file, clients, defaults, limits, source, user })
 }
 
 /// All addresses of both families.

@@ -1,4 +1,4 @@
-//! The operating system: clock, kernel randomness, pipes, processes, service manager. The
+//! The operating system: clock, kernel randomness, pipes, processes, privileges, service manager. The
 //! only place for `unsafe`.
 //!
 //! Owns every call that the standard library does not offer, each behind a safe function
@@ -6,13 +6,16 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
+pub mod doors;
 pub mod harden;
 pub mod latch;
 pub mod lock;
 pub mod notify;
 pub mod pipe;
 pub mod pool;
+pub mod privilege;
 pub mod process;
 pub mod random;
+pub mod thread;
 
 pub use clock::now;
