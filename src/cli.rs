@@ -73,18 +73,26 @@ pub enum Action {
         /// Where the client finds the server.
         address: Option<String>,
     },
-    /// Measure a source.
-    Assess {
-        /// Device, FIFO or file.
-        source: PathBuf,
-        /// For how long.
-        span: Duration,
-    },
+    /// Judge a source.
+    Assess(Assess),
     /// Show the main job.
     Demo {
         /// For how long.
         span: Duration,
     },
+}
+
+/// What to judge, by how much of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Assess {
+    /// Device, FIFO or file.
+    pub source: PathBuf,
+    /// At most for how long.
+    pub span: Option<Duration>,
+    /// At most so many bytes.
+    pub bytes: Option<u64>,
+    /// Where to draw it.
+    pub plot: Option<PathBuf>,
 }
 
 /// The whole command line, for parsing, help, manual and completions.
@@ -157,7 +165,12 @@ pub fn command() -> Command {
         )
         .subcommand(
             Command::new("assess")
-                .about("Measure a source: its rate, and how many clients it carries")
+                .about("Judge a source: its rate, tests and entropy, how many clients it carries")
+                .after_help(
+                    "Exit codes: 0 no fault found, or only unevenness that its claimed entropy \
+                     allows; 4 it is broken or\ncannot be read. Ctrl-C ends the reading and judges \
+                     what there is.",
+                )
                 .arg(
                     Arg::new("source")
                         .value_name("SOURCE")
@@ -165,24 +178,39 @@ pub fn command() -> Command {
                         .required(true)
                         .help("Device, FIFO or file, as /dev/hwrng"),
                 )
-                .arg(seconds("5", "How long to read")),
+                .arg(seconds("How long to read [default: 5; a file is read to its end]"))
+                .arg(
+                    Arg::new("bytes")
+                        .short('b')
+                        .long("bytes")
+                        .value_name("N")
+                        .value_parser(value_parser!(u64).range(1024..))
+                        .help("How many bytes to read, however long it takes"),
+                )
+                .arg(
+                    Arg::new("plot")
+                        .short('p')
+                        .long("plot")
+                        .value_name("FILE")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("Draw bits, byte values and rate into FILE.svg or FILE.png"),
+                ),
         )
         .subcommand(
             Command::new("demo")
                 .about(
                     "Show it all on this machine: a server, two clients, live figures, a verdict",
                 )
-                .arg(seconds("10", "How long to draw")),
+                .arg(seconds("How long to draw").default_value("10")),
         )
 }
 
-fn seconds(default: &'static str, help: &'static str) -> Arg {
+fn seconds(help: &'static str) -> Arg {
     Arg::new("seconds")
         .short('s')
         .long("seconds")
         .value_name("N")
         .value_parser(value_parser!(u64).range(1..=3600))
-        .default_value(default)
         .help(help)
 }
 
@@ -216,11 +244,13 @@ where
             name: text(sub, "name").unwrap_or_default(),
             address: text(sub, "address"),
         },
-        "assess" => Action::Assess {
+        "assess" => Action::Assess(Assess {
             source: sub.get_one::<PathBuf>("source").cloned().unwrap_or_default(),
             span: span_of(sub),
-        },
-        _ => Action::Demo { span: span_of(sub) },
+            bytes: sub.get_one("bytes").copied(),
+            plot: sub.get_one("plot").cloned(),
+        }),
+        _ => Action::Demo { span: span_of(sub).unwrap_or_default() },
     };
     Ok(Invocation { action, verbosity })
 }
@@ -229,8 +259,8 @@ fn config_of(matches: &ArgMatches) -> PathBuf {
     matches.get_one::<PathBuf>("config").cloned().unwrap_or_else(|| DEFAULT_PATH.into())
 }
 
-fn span_of(matches: &ArgMatches) -> Duration {
-    Duration::from_secs(matches.get_one::<u64>("seconds").copied().unwrap_or(10))
+fn span_of(matches: &ArgMatches) -> Option<Duration> {
+    matches.get_one("seconds").copied().map(Duration::from_secs)
 }
 
 fn text(matches: &ArgMatches, name: &str) -> Option<String> {
@@ -256,6 +286,22 @@ mod tests {
         assert_eq!(action("netrng client --wait-seeded -c b"), client(true));
         let span = Duration::from_secs(3);
         assert_eq!(action("netrng demo --seconds 3"), Action::Demo { span });
+        let ten = Duration::from_secs(10);
+        assert_eq!(action("netrng demo"), Action::Demo { span: ten });
+        let source = PathBuf::from("x");
+        assert_eq!(
+            action("netrng assess x"),
+            Action::Assess(Assess { source: source.clone(), ..Assess::default() })
+        );
+        assert_eq!(
+            action("netrng assess x -s 3 --bytes 2048 --plot y.png"),
+            Action::Assess(Assess {
+                source,
+                span: Some(span),
+                bytes: Some(2048),
+                plot: Some("y.png".into()),
+            })
+        );
         assert_eq!(
             action("netrng enroll vm1 -a board:8989"),
             Action::Enroll {
@@ -267,6 +313,7 @@ mod tests {
         assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
         assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);
         assert!(parse(["netrng", "demo", "--seconds", "0"]).is_err());
+        assert!(parse(["netrng", "assess", "x", "--bytes", "1023"]).is_err());
         assert!(parse(["netrng"]).is_err());
     }
 }

@@ -13,7 +13,8 @@ const BYTE_VARIANCE: f64 = 65_535.0 / 12.0;
 /// Degrees of freedom of 256 counts with a given sum.
 const FREEDOM: u32 = 255;
 
-/// Counts over a run of bytes.
+/// Counts over a run of bytes. The figures are made in several places and each but a few times:
+/// out of line they are in the program once.
 #[derive(Debug, Clone)]
 pub struct Distribution {
     counts: [u64; 256],
@@ -50,18 +51,14 @@ impl Distribution {
     }
 
     /// Bytes in all.
-    pub fn len(&self) -> u64 {
+    #[inline(never)]
+    pub fn bytes(&self) -> u64 {
         self.counts.iter().sum()
-    }
-
-    /// Whether none came yet.
-    pub fn is_empty(&self) -> bool {
-        self.first.is_none()
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
     fn total(&self) -> f64 {
-        self.len() as f64
+        self.bytes() as f64
     }
 
     /// Shannon entropy of the counts, bits per byte.
@@ -74,6 +71,7 @@ impl Distribution {
     }
 
     /// Chi-square against 256 values equally likely.
+    #[inline(never)]
     #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
     pub fn chi_square(&self) -> f64 {
         let expected = self.total() / 256.0;
@@ -92,6 +90,7 @@ impl Distribution {
 
     /// Serial correlation of each byte with the next, the last with the first (Knuth, TAOCP 2,
     /// §3.3.2 K); `None` where all are equal.
+    #[inline(never)]
     #[expect(clippy::cast_precision_loss, reason = "sums below 2^53 of bytes squared")]
     pub fn serial_correlation(&self) -> Option<f64> {
         let total = self.total();
@@ -107,14 +106,14 @@ impl Distribution {
         (0..).zip(&self.counts).map(|(value, count)| weight(value) * count).sum::<u64>() as f64
     }
 
-    /// What chance alone gives of `len` bytes.
+    /// What chance alone gives of so many bytes.
+    #[inline(never)]
     pub fn by_chance(&self) -> ByChance {
         let total = self.total();
         // Wilson and Hilferty: the cube root of chi-square over its freedom is nearly normal.
         let part = 2.0 / (9.0 * f64::from(FREEDOM));
-        let cube = |deviations: f64| {
-            f64::from(FREEDOM) * (1.0 - part + deviations * part.sqrt()).powi(3)
-        };
+        let cube =
+            |deviations: f64| f64::from(FREEDOM) * (1.0 - part + deviations * part.sqrt()).powi(3);
         let chi_square = (cube(-CHANCE_DEVIATIONS), cube(CHANCE_DEVIATIONS));
         // To the second order the entropy falls short of 8 by chi-square / (2 n ln 2).
         let entropy = |chi_square: f64| 8.0 - chi_square / (2.0 * total * std::f64::consts::LN_2);
@@ -148,6 +147,7 @@ pub struct ByChance {
 
 /// The chi-square distribution's upper tail for 255 degrees of freedom: for an odd number it is
 /// a finite sum (Abramowitz and Stegun 26.4.4) and the normal tail of the square root.
+#[inline(never)]
 fn exceeded_by_chance(chi_square: f64) -> f64 {
     let half = chi_square / 2.0;
     // Here the sum is 1 but for 1e-26, and above it the normal tail is below 1e-26.

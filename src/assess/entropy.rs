@@ -18,7 +18,7 @@ pub fn most_common(count: u64, total: u64, values: f64, deviations: f64) -> f64 
     let (count, total) = (count as f64, total as f64);
     let p = count / total;
     let bound = p + deviations * (p * (1.0 - p) / (total - 1.0)).sqrt();
-    -bound.clamp(1.0 / values, 1.0).log2()
+    bound.clamp(1.0 / values, 1.0).recip().log2()
 }
 
 /// All that the estimates on bits count.
@@ -159,7 +159,7 @@ impl Collision {
         let bound = mean - deviations * deviation / count.sqrt();
         // Of two values the standard's equation for p is 2 + 2 p (1 - p) = bound.
         let p = 0.5 + (1.25 - 0.5 * bound).max(0.0).sqrt();
-        -p.min(1.0).log2()
+        p.min(1.0).recip().log2()
     }
 }
 
@@ -204,14 +204,18 @@ impl Compression {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
     fn push(&mut self, bit: u8) {
         self.block = (self.block << 1 | usize::from(bit)) % BLOCK_VALUES;
         self.bits += 1;
-        if self.bits < BLOCK_BITS {
-            return;
+        if self.bits == BLOCK_BITS {
+            self.bits = 0;
+            self.end_block();
         }
-        self.bits = 0;
+    }
+
+    #[inline(never)] // the bits of a byte are counted in a row: one copy, not eight
+    #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
+    fn end_block(&mut self) {
         self.blocks += 1;
         let last = std::mem::replace(&mut self.last[self.block], self.blocks);
         if self.blocks > self.dictionary_blocks {
@@ -241,11 +245,12 @@ impl Compression {
             let p = (low + high) / 2.0;
             if expected(p) > bound { low = p } else { high = p }
         }
-        Some(-low.log2() / f64::from(BLOCK_BITS))
+        Some(low.recip().log2() / f64::from(BLOCK_BITS))
     }
 
     /// G of §6.3.4: what a block of probability `z` adds to the mean. The standard's double
     /// sum, with equal terms taken together: distance u < t occurs for each block t behind it.
+    #[inline(never)] // four calls, one copy
     #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
     fn expected(&self, z: f64) -> f64 {
         let decay = (-z).ln_1p();
@@ -320,7 +325,8 @@ mod tests {
         for byte in [0, 0xFF] {
             let mut bits = Bits::default();
             bits.update(&[byte; 10_000]);
-            let found = [bits.most_common(CONFIDENCE), bits.collision(CONFIDENCE), bits.markov(0.0)];
+            let found =
+                [bits.most_common(CONFIDENCE), bits.collision(CONFIDENCE), bits.markov(0.0)];
             assert_eq!(found, [0.0; 3]);
             close(bits.compression(CONFIDENCE).unwrap(), 0.0, 1e-3);
             close(bits.compression(-5.0).unwrap(), 0.0, 1e-3);

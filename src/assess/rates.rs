@@ -25,16 +25,17 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// `bytes` came evenly in the `took` before `at`, counted from the start.
+    /// `bytes` came evenly in the `took` before `at`, counted from the start. What came before
+    /// the start is left out.
     pub fn add(&mut self, at: Duration, took: Duration, bytes: usize) {
         let to = at.as_secs_f64().max(self.end_s);
-        let from = (to - took.as_secs_f64()).clamp(0.0, to);
+        let from = to - took.as_secs_f64();
         self.end_s = to;
         while to >= self.span_s * MOST_SPANS as f64 {
             self.bytes = self.bytes.chunks(2).map(|pair| pair.iter().sum()).collect();
             self.span_s *= 2.0;
         }
-        let (first, last) = (self.index(from), self.index(to));
+        let (first, last) = (self.index(from.max(0.0)), self.index(to));
         if self.bytes.len() <= last {
             self.bytes.resize(last + 1, 0.0);
         }
@@ -88,12 +89,22 @@ mod tests {
     }
 
     #[test]
+    fn what_came_before_the_start_is_no_peak() {
+        let mut rates = Rates::default();
+        rates.add(Duration::from_millis(500), Duration::from_secs(1), 1000);
+        for (.., rate) in rates.spans() {
+            assert!((rate - 1000.0).abs() < 1e-6, "{rate}");
+        }
+    }
+
+    #[test]
     fn a_pause_shows_as_a_gap() {
         let mut rates = Rates::default();
         let second = Duration::from_secs(1);
         rates.add(second, second, 1000);
         rates.add(second * 4, second, 1000);
-        let rate_at = |at: f64| rates.spans().find(|(from, to, _)| *from <= at && at < *to).unwrap().2;
+        let rate_at =
+            |at: f64| rates.spans().find(|(from, to, _)| *from <= at && at < *to).unwrap().2;
         assert!((rate_at(0.5) - 1000.0).abs() < 1e-6);
         assert_eq!(rate_at(2.0), 0.0);
     }
@@ -108,7 +119,7 @@ mod tests {
             for (pause, took, bytes) in reads {
                 at += pause;
                 total += bytes;
-                rates.add(Duration::from_millis(at), Duration::from_millis(took), bytes);
+                rates.add(Duration::from_millis(at), Duration::from_millis(took.min(at)), bytes);
                 prop_assert!(rates.bytes.len() <= MOST_SPANS);
             }
             prop_assert!((rates.bytes.iter().sum::<f64>() - total as f64).abs() < 1e-3);

@@ -32,7 +32,7 @@ impl Verdict {
         verdict
     }
 
-    /// In a few words.
+    /// In a word or three.
     pub fn headline(&self) -> &'static str {
         if !self.broken.is_empty() {
             "broken"
@@ -43,11 +43,16 @@ impl Verdict {
         }
     }
 
+    /// All reasons, the gravest first.
+    pub fn reasons(&self) -> impl Iterator<Item = &String> {
+        self.broken.iter().chain(&self.uneven)
+    }
+
     fn find_broken(&mut self, tally: &Tally) {
         let failures = [tally.failure, tally.blocks.fips().rate_alarm()];
         self.broken.extend(failures.into_iter().flatten().map(|failure| failure.to_string()));
         if let Some(period) = tally.period() {
-            self.broken.push(format!("its first 16 bytes come again after {period} bytes"));
+            self.broken.push(format!("its first 16 bytes come again at offset {period}"));
         }
         let most = tally.estimates_at(-SURE_DEVIATIONS).lowest();
         if most < tally.claim {
@@ -64,9 +69,10 @@ impl Verdict {
         if p < SURE_P {
             self.uneven.push("some byte values come more often than chance explains".to_owned());
         } else if 1.0 - p < SURE_P {
-            self.uneven.push("the byte values come more evenly than chance would have it".to_owned());
+            self.uneven
+                .push("the byte values come more evenly than chance would have it".to_owned());
         }
-        let total = tally.distribution.len() as f64;
+        let total = tally.distribution.bytes() as f64;
         let correlation = tally.distribution.serial_correlation().unwrap_or(1.0);
         if correlation.abs() * total.sqrt() > SURE_DEVIATIONS {
             self.uneven.push("each byte tells something about the next".to_owned());
@@ -121,7 +127,7 @@ mod tests {
     #[test]
     fn a_repeating_source_is_broken_though_each_cycle_is_perfect() {
         let verdict = judge(7.0, &random(1, 10_000).repeat(2));
-        assert_eq!(verdict.broken, ["its first 16 bytes come again after 10000 bytes"]);
+        assert_eq!(verdict.broken, ["its first 16 bytes come again at offset 10000"]);
     }
 
     #[test]
@@ -133,20 +139,21 @@ mod tests {
         assert!(text.contains("more evenly") && text.contains("about the next"), "{text}");
     }
 
-    /// A source whose bits are 1 in 5,100 of 10,000.
+    /// A source whose bits are 1 in 5,050 of 10,000.
     fn slightly_biased(len: usize) -> Vec<u8> {
         let noise = random(5, 16 * len);
         let bits = noise.chunks_exact(2).map(|pair| {
-            u32::from(u16::from_be_bytes([pair[0], pair[1]])) * 10_000 < 5_100 * 65_536
+            u32::from(u16::from_be_bytes([pair[0], pair[1]])) * 10_000 < 5_050 * 65_536
         });
         let bits: Vec<bool> = bits.collect();
-        bits.chunks_exact(8).map(|eight| eight.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit))).collect()
+        bits.chunks_exact(8)
+            .map(|eight| eight.iter().fold(0, |byte, &bit| byte << 1 | u8::from(bit)))
+            .collect()
     }
 
     #[test]
     fn a_slight_bias_is_uneven_under_a_claim_it_keeps_and_broken_under_one_it_does_not() {
         let bytes = slightly_biased(400_000);
-        // Enough blocks fail in a row only under a larger bias.
         let verdict = judge(7.0, &bytes);
         assert_eq!((verdict.headline(), verdict.broken.len()), ("uneven", 0), "{verdict:?}");
         let verdict = judge(7.99, &bytes);

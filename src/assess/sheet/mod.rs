@@ -9,12 +9,11 @@ mod png;
 
 use super::rates::Rates;
 use super::{PICTURE_BYTES, Tally};
-use base64ct::{Base64, Encoding};
 use png::Raster;
 use std::fmt::Write;
 
 /// Pixels of the sheet.
-const SIZE: (usize, usize) = (1240, 690);
+const SIZE: (usize, usize) = (1240, 716);
 /// Pixels of the font's pixel.
 const SCALE: usize = 2;
 /// Width of a letter.
@@ -31,8 +30,15 @@ const PICTURE: usize = 256;
 const BIT: usize = 2;
 
 /// Red, green, blue of each [`Colour`].
-const PALETTE: [[u8; 3]; 6] =
-    [[255; 3], [32, 32, 32], [222, 222, 222], [196, 224, 244], [20, 96, 168], [96, 96, 96]];
+const PALETTE: [[u8; 3]; 7] = [
+    [255; 3],
+    [32, 32, 32],
+    [222, 222, 222],
+    [196, 224, 244],
+    [20, 96, 168],
+    [200, 32, 32],
+    [96, 96, 96],
+];
 
 #[derive(Debug, Clone, Copy)]
 enum Colour {
@@ -41,6 +47,7 @@ enum Colour {
     Grid,
     Band,
     Data,
+    Outside,
     Axis,
 }
 
@@ -84,9 +91,9 @@ struct Chart {
 }
 
 /// Where the picture starts, and where both charts.
-const PICTURE_AT: (usize, usize) = (80, 112);
-const HISTOGRAM_AT: (usize, usize) = (692, 112);
-const RATES_AT: (usize, usize) = (692, 432);
+const PICTURE_AT: (usize, usize) = (80, 140);
+const HISTOGRAM_AT: (usize, usize) = (692, 140);
+const RATES_AT: (usize, usize) = (692, 460);
 /// Two pixels a byte value.
 const CHART_WIDTH: usize = 512;
 /// Pixels of the mark that stands for a count.
@@ -144,12 +151,15 @@ impl Sheet {
         self.draw_frame(
             &chart,
             "How often each byte value came".to_owned(),
-            "byte value (band: what chance allows)",
+            "byte value (band: what chance allows; red: beyond)",
             "count",
         );
         for (value, &count) in counts.iter().enumerate() {
-            let y = chart.y_of(count as f64).saturating_sub(DOT / 2);
-            self.fill((chart.at.0 + 2 * value - 1, y), (DOT, DOT), Colour::Data);
+            let count = count as f64;
+            let is_inside = band.0 <= count && count <= band.1;
+            let colour = if is_inside { Colour::Data } else { Colour::Outside };
+            let at = (chart.at.0 + 2 * value - 1, chart.y_of(count) - DOT / 2);
+            self.fill(at, (DOT, DOT), colour);
         }
     }
 
@@ -185,8 +195,8 @@ impl Sheet {
         }
         self.fill((left - 1, top), (1, height + 1), Colour::Axis);
         self.fill((left - 1, top + height), (width + 2, 1), Colour::Axis);
-        self.text((left, top - LINE - 8), Anchor::Start, title);
-        self.text((left - 8, top - LINE - 8), Anchor::End, unit.to_owned());
+        self.text((left, top - 2 * LINE - 12), Anchor::Start, title);
+        self.text((left - 8, top - LINE - 10), Anchor::End, unit.to_owned());
         self.text((left + width / 2, top + height + 30), Anchor::Middle, below.to_owned());
     }
 
@@ -208,10 +218,6 @@ impl Sheet {
 
     fn raster(&self) -> Raster {
         let mut raster = Raster::new(SIZE.0, SIZE.1);
-        for (place, &index) in self.picture.pixels.iter().enumerate() {
-            let at = (PICTURE_AT.0 + place % PICTURE * BIT, PICTURE_AT.1 + place / PICTURE * BIT);
-            raster.fill(at, (BIT, BIT), index);
-        }
         for mark in &self.marks {
             match mark {
                 Mark::Box { at, size, colour } => raster.fill(*at, *size, *colour as u8),
@@ -228,6 +234,11 @@ impl Sheet {
                 }
             }
         }
+        // Last: the grid is for charts.
+        for (place, &index) in self.picture.pixels.iter().enumerate() {
+            let at = (PICTURE_AT.0 + place % PICTURE * BIT, PICTURE_AT.1 + place / PICTURE * BIT);
+            raster.fill(at, (BIT, BIT), index);
+        }
         raster
     }
 
@@ -236,13 +247,7 @@ impl Sheet {
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
              font-family=\"monospace\" font-size=\"{LINE}\">\n\
-             <path fill=\"#fff\" d=\"M0 0h{width}v{height}H0z\"/>\n\
-             <image x=\"{}\" y=\"{}\" width=\"{edge}\" height=\"{edge}\" \
-             style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{}\"/>\n",
-            PICTURE_AT.0,
-            PICTURE_AT.1,
-            Base64::encode_string(&self.picture.encode(&PALETTE)),
-            edge = PICTURE * BIT,
+             <path fill=\"#fff\" d=\"M0 0h{width}v{height}H0z\"/>\n"
         );
         for mark in &self.marks {
             let _ = match mark {
@@ -263,11 +268,40 @@ impl Sheet {
                     let text = text.replace('&', "&amp;").replace('<', "&lt;");
                     // The baseline is 8 of the letter's 10 pixels down.
                     let y = y + 8 * SCALE;
-                    writeln!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>")
+                    writeln!(
+                        svg,
+                        "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>"
+                    )
                 }
             };
         }
-        svg + "</svg>\n"
+        for (index, [red, green, blue]) in PALETTE.into_iter().enumerate() {
+            let path = self.picture_path(index);
+            let _ = writeln!(
+                svg,
+                "<path stroke=\"#{red:02x}{green:02x}{blue:02x}\" stroke-width=\"{BIT}\" \
+                 shape-rendering=\"crispEdges\" d=\"{path}\"/>"
+            );
+        }
+        svg += "</svg>\n";
+        svg
+    }
+
+    /// A line for each run of bits of one colour, from left to right and down.
+    fn picture_path(&self, index: usize) -> String {
+        let mut path = String::new();
+        for (row, pixels) in self.picture.pixels.chunks_exact(PICTURE).enumerate() {
+            let mut left = PICTURE_AT.0;
+            for run in pixels.chunk_by(|one, next| one == next) {
+                let width = run.len() * BIT;
+                if usize::from(run[0]) == index {
+                    let middle = PICTURE_AT.1 + row * BIT + BIT / 2;
+                    let _ = write!(path, "M{left} {middle}h{width}");
+                }
+                left += width;
+            }
+        }
+        path
     }
 }
 
@@ -297,20 +331,27 @@ fn along(value: f64, (start, end): (f64, f64), length: usize) -> usize {
     (share * length as f64).round() as usize
 }
 
-/// Round values between two, with their labels: some four.
+/// Round values between two, with their labels: three to seven.
 fn ticks((start, end): (f64, f64)) -> Vec<(f64, String)> {
     let (low, high) = (start.min(end), start.max(end));
-    let rough = (high - low) / 4.0;
+    let least = (high - low) / 6.0;
     // A picture of 256 has powers of two, all else 1, 2, 5 and their tens.
     let step = if high == PICTURE as f64 {
         64.0
     } else {
-        let ten = 10f64.powf(rough.log10().floor());
-        [1.0, 2.0, 5.0].map(|part| part * ten).into_iter().rfind(|&step| step <= rough).unwrap_or(ten)
+        let ten = 10f64.powf(least.log10().floor());
+        [1.0, 2.0, 5.0]
+            .map(|part| part * ten)
+            .into_iter()
+            .find(|&step| step >= least)
+            .unwrap_or(10.0 * ten)
     };
     let first = (low / step).ceil();
     let values = (0..8).map(|index| (first + f64::from(index)) * step);
-    values.take_while(|&value| value <= high * 1.000_001).map(|value| (value, label(value, step))).collect()
+    values
+        .take_while(|&value| value <= high * 1.000_001)
+        .map(|value| (value, label(value, step)))
+        .collect()
 }
 
 /// A value in few letters: thousands as k, millions as M.
@@ -339,16 +380,17 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_few() {
-        let labels = |range| -> Vec<String> { ticks(range).into_iter().map(|tick| tick.1).collect() };
+        let labels =
+            |range| -> Vec<String> { ticks(range).into_iter().map(|tick| tick.1).collect() };
         assert_eq!(labels((0.0, 5.02)), ["0", "1", "2", "3", "4", "5"]);
         assert_eq!(labels((0.0, 10_800.0)), ["0k", "2k", "4k", "6k", "8k", "10k"]);
         assert_eq!(labels((256.0, 0.0)), ["0", "64", "128", "192", "256"]);
-        assert_eq!(labels((0.0, 0.031)), ["0.000", "0.005", "0.010", "0.015", "0.020", "0.025", "0.030"]);
-        assert_eq!(labels((131.2, 258.8)), ["140", "160", "180", "200", "220", "240"]);
+        assert_eq!(labels((0.0, 0.031)), ["0.00", "0.01", "0.02", "0.03"]);
+        assert_eq!(labels((131.2, 258.8)), ["150", "200", "250"]);
         for exponent in -6..12 {
             for part in [1.0, 1.3, 2.7, 4.9, 7.7, 9.9] {
                 let count = ticks((0.0, part * 10f64.powi(exponent))).len();
-                assert!((4..=8).contains(&count), "{count} at {part}e{exponent}");
+                assert!((3..=7).contains(&count), "{count} at {part}e{exponent}");
             }
         }
     }
@@ -371,10 +413,12 @@ mod tests {
             assert!(png.len() > SIZE.0 * SIZE.1 / 2, "{}", png.len());
             let svg = String::from_utf8(sheet.encode(Form::Svg)).unwrap();
             assert!(svg.contains("a &lt;source> &amp; its name"), "{svg}");
-            for label in ["byte value", "count", "seconds", "bytes/s", "bit in the row", "bytes, bit"] {
+            for label in
+                ["byte value", "count", "seconds", "bytes/s", "bit in the row", "bytes, bit"]
+            {
                 assert!(svg.contains(label), "{label} in {svg}");
             }
-            assert_eq!(svg.matches("<path").count(), svg.matches("z\"/>").count());
+            assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
             assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN"), "{svg}");
         }
     }
