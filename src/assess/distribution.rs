@@ -67,7 +67,7 @@ impl Distribution {
         let total = self.total();
         let share = |&count: &u64| count as f64 / total;
         let shares = self.counts.iter().map(share).filter(|&share| share > 0.0);
-        shares.map(|share| -share * share.log2()).sum()
+        shares.map(|share| share * share.recip().log2()).sum()
     }
 
     /// Chi-square against 256 values equally likely.

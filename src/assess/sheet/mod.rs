@@ -150,8 +150,8 @@ impl Sheet {
         self.fill((chart.at.0, low), (CHART_WIDTH, chart.y_of(band.0) - low), Colour::Band);
         self.draw_frame(
             &chart,
-            "How often each byte value came".to_owned(),
-            "byte value (band: what chance allows; red: beyond)",
+            "How often each byte value came (band: chance)".to_owned(),
+            "byte value",
             "count",
         );
         for (value, &count) in counts.iter().enumerate() {
@@ -357,6 +357,7 @@ fn ticks((start, end): (f64, f64)) -> Vec<(f64, String)> {
 /// A value in few letters: thousands as k, millions as M.
 fn label(value: f64, step: f64) -> String {
     let (unit, letter) = match step {
+        _ if value == 0.0 && step >= 1.0 => (1.0, ""),
         step if step >= 1e6 => (1e6, "M"),
         step if step >= 1e3 => (1e3, "k"),
         _ => (1.0, ""),
@@ -383,7 +384,7 @@ mod tests {
         let labels =
             |range| -> Vec<String> { ticks(range).into_iter().map(|tick| tick.1).collect() };
         assert_eq!(labels((0.0, 5.02)), ["0", "1", "2", "3", "4", "5"]);
-        assert_eq!(labels((0.0, 10_800.0)), ["0k", "2k", "4k", "6k", "8k", "10k"]);
+        assert_eq!(labels((0.0, 10_800.0)), ["0", "2k", "4k", "6k", "8k", "10k"]);
         assert_eq!(labels((256.0, 0.0)), ["0", "64", "128", "192", "256"]);
         assert_eq!(labels((0.0, 0.031)), ["0.00", "0.01", "0.02", "0.03"]);
         assert_eq!(labels((131.2, 258.8)), ["150", "200", "250"]);

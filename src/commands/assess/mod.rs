@@ -17,7 +17,7 @@ use crate::source::health::{STARTUP_BYTES, default_min_entropy};
 use crate::sys;
 use std::io::{IsTerminal, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a device is read, unless told otherwise.
@@ -82,12 +82,13 @@ pub fn assess(what: &Assess) -> Result<(), Failure> {
         });
     }
     let verdict = Verdict::of(&measured.tally);
-    report::print(&chunks, &measured, &end, &verdict)?;
+    // Whoever reads our output may have seen enough; the drawing is still wanted.
+    let printed = report::print(&chunks, &measured, &end, &verdict);
     if let Some((path, form)) = plot {
         draw(path, form, &measured, &chunks, &verdict)?;
     }
     if verdict.broken.is_empty() {
-        return Ok(());
+        return Ok(printed?);
     }
     let source = what.source.display();
     Err(Failure::new(Exit::Source, format_args!("source {source}: {}", verdict.broken.join("; "))))
@@ -252,10 +253,7 @@ fn draw(
     );
     let sheet = Sheet::new(&measured.tally, &chunks.description, &summary);
     std::fs::write(path, sheet.encode(form)).map_err(|error| {
-        let path: PathBuf = path.to_owned();
-        Failure::new(
-            Exit::System,
-            format_args!("--plot {}: cannot write it: {error}", path.display()),
-        )
+        let path = path.display();
+        Failure::new(Exit::System, format_args!("--plot {path}: cannot write it: {error}"))
     })
 }
