@@ -5,12 +5,13 @@
 
 use crate::source::fips::{BLOCK_BYTES, FipsCounters, FipsReport};
 
-/// Blocks of a perfect source that fail each test, of one: counted over 20 million for runs,
-/// computed for the others (binomial, chi-square of 15 degrees, runs of 26 equal bits).
+/// Share of a perfect source's blocks that fail each test: counted for runs (476 of 1.6
+/// million) and for any (15,942 of 20 million), computed for the others (binomial, chi-square
+/// of 15 degrees, runs of 26 equal bits).
 pub const CHANCE: Chance = Chance {
     monobit: 1.04e-4,
     poker: 1.0e-4,
-    runs: 3.2e-4,
+    runs: 3.0e-4,
     long_run: 3.0e-4,
     continuous: 625.0 / 4_294_967_296.0,
     any: 8.0e-4,
