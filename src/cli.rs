@@ -1,6 +1,6 @@
 //! The command line: what can be said, and what it means. Runs nothing.
 
-use crate::config::DEFAULT_PATH;
+use crate::config::{DEFAULT_PATH, DEFAULT_TAP_SOCKET};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,9 @@ Exit codes:
   5  the sink cannot be had: rngd is not installed, the FIFO is none
   6  an address cannot be listened on
   7  the kernel's generator is not initialised: no key is made, or the wait was ended
-  8  the demo's verdict is bad";
+  8  the demo's verdict is bad
+  9  there is no server on this machine to tap
+  10 the server of this machine does not serve this user";
 
 const ABOUT: &str = "\
 Links the hardware random number generator of one machine to the random pools of many.
@@ -75,6 +77,15 @@ pub enum Action {
     },
     /// Judge a source.
     Assess(Assess),
+    /// Join stdin and stdout to this machine's server.
+    Tap {
+        /// Which of this user's clients it is; empty for the only one.
+        name: String,
+        /// Where the server listens.
+        socket: PathBuf,
+    },
+    /// Make this machine a server or a client.
+    Setup(Setup),
     /// Show the main job.
     Demo {
         /// For how long.
@@ -93,6 +104,23 @@ pub struct Assess {
     pub bytes: Option<u64>,
     /// Where to draw it.
     pub plot: Option<PathBuf>,
+}
+
+/// What `setup` was told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// `server` or `client`.
+    pub role: String,
+    /// A client's configuration, to be installed.
+    pub config: Option<PathBuf>,
+    /// Do it, instead of printing how.
+    pub apply: bool,
+    /// Another system than the one found.
+    pub system: Option<String>,
+    /// Another init system than the one found.
+    pub init: Option<String>,
+    /// The folder with the system, if not this one.
+    pub root: Option<PathBuf>,
 }
 
 /// The whole command line, for parsing, help, manual and completions.
@@ -156,11 +184,12 @@ pub fn command() -> Command {
             )
             .arg(Arg::new("name").value_name("NAME").required(true).help("Name of the client"))
             .arg(
-                Arg::new("address")
-                    .short('a')
-                    .long("address")
-                    .value_name("HOST:PORT")
-                    .help("Where the client finds this server [default: an address it listens on]"),
+                option(
+                    "address",
+                    "HOST:PORT",
+                    "Where the client finds this server [default: an address it listens on]",
+                )
+                .short('a'),
             ),
         )
         .subcommand(
@@ -180,21 +209,30 @@ pub fn command() -> Command {
                 )
                 .arg(seconds("How long to read [default: 5; a file is read to its end]"))
                 .arg(
-                    Arg::new("bytes")
+                    option("bytes", "N", "How many bytes to read, however long it takes")
                         .short('b')
-                        .long("bytes")
-                        .value_name("N")
-                        .value_parser(value_parser!(u64).range(1024..))
-                        .help("How many bytes to read, however long it takes"),
+                        .value_parser(value_parser!(u64).range(1024..)),
                 )
                 .arg(
-                    Arg::new("plot")
-                        .short('p')
-                        .long("plot")
-                        .value_name("FILE")
-                        .value_parser(value_parser!(PathBuf))
-                        .help("Draw bits, byte values and rate into FILE.svg or FILE.png"),
+                    option(
+                        "plot",
+                        "FILE",
+                        "Draw bits, byte values, rate into FILE.svg or FILE.png",
+                    )
+                    .short('p')
+                    .value_parser(value_parser!(PathBuf)),
                 ),
+        )
+        .subcommand(setup_command())
+        .subcommand(
+            Command::new("tap")
+                .about("Join stdin and stdout to this machine's server: a forced command for SSH")
+                .arg(option("name", "NAME", "Which of this user's clients it is, if it is several"))
+                .arg(option(
+                    "socket",
+                    "PATH",
+                    "The server's tap-socket [default: /run/netrng/tap.sock]",
+                )),
         )
         .subcommand(
             Command::new("demo")
@@ -205,13 +243,55 @@ pub fn command() -> Command {
         )
 }
 
+/// An option with a value. Not inlined: clap's builders are long.
+#[inline(never)]
+fn option(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value_name).help(help)
+}
+
+fn setup_command() -> Command {
+    let path = |name, value, help| option(name, value, help).value_parser(value_parser!(PathBuf));
+    Command::new("setup")
+        .about("Print the steps that make this machine a server or a client, or do them")
+        .arg(
+            Arg::new("role")
+                .value_name("ROLE")
+                .required(true)
+                .help("What it is to be: server or client"),
+        )
+        .arg(path("config", "FILE", "A client's configuration, from `netrng enroll`").short('c'))
+        .arg(
+            Arg::new("apply")
+                .long("apply")
+                .action(ArgAction::SetTrue)
+                .help("Do what is not done yet (Debian and its kin; root)"),
+        )
+        .arg(option(
+            "system",
+            "NAME",
+            "debian, rhel, gentoo, alpine, openwrt or freebsd [default: as found]",
+        ))
+        .arg(option(
+            "init",
+            "NAME",
+            "systemd, procd, openrc, runit, upstart, rcd or sysvinit [default: as found]",
+        ))
+        .arg(path("root", "DIR", "Set up the system in this folder: an image, a chroot"))
+}
+
+fn setup_of(matches: &ArgMatches) -> Setup {
+    Setup {
+        role: text(matches, "role").unwrap_or_default(),
+        config: path(matches, "config"),
+        apply: matches.get_flag("apply"),
+        system: text(matches, "system"),
+        init: text(matches, "init"),
+        root: path(matches, "root"),
+    }
+}
+
 fn seconds(help: &'static str) -> Arg {
-    Arg::new("seconds")
-        .short('s')
-        .long("seconds")
-        .value_name("N")
-        .value_parser(value_parser!(u64).range(1..=3600))
-        .help(help)
+    option("seconds", "N", help).short('s').value_parser(value_parser!(u64).range(1..=3600))
 }
 
 /// Reads the command line.
@@ -245,18 +325,27 @@ where
             address: text(sub, "address"),
         },
         "assess" => Action::Assess(Assess {
-            source: sub.get_one::<PathBuf>("source").cloned().unwrap_or_default(),
+            source: path(sub, "source").unwrap_or_default(),
             span: span_of(sub),
             bytes: sub.get_one("bytes").copied(),
-            plot: sub.get_one("plot").cloned(),
+            plot: path(sub, "plot"),
         }),
+        "tap" => Action::Tap {
+            name: text(sub, "name").unwrap_or_default(),
+            socket: text(sub, "socket").unwrap_or_else(|| DEFAULT_TAP_SOCKET.to_owned()).into(),
+        },
+        "setup" => Action::Setup(setup_of(sub)),
         _ => Action::Demo { span: span_of(sub).unwrap_or_default() },
     };
     Ok(Invocation { action, verbosity })
 }
 
 fn config_of(matches: &ArgMatches) -> PathBuf {
-    matches.get_one::<PathBuf>("config").cloned().unwrap_or_else(|| DEFAULT_PATH.into())
+    path(matches, "config").unwrap_or_else(|| DEFAULT_PATH.into())
+}
+
+fn path(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
+    matches.get_one::<PathBuf>(name).cloned()
 }
 
 fn span_of(matches: &ArgMatches) -> Option<Duration> {
@@ -310,6 +399,13 @@ mod tests {
                 address: Some("board:8989".into()),
             }
         );
+        let tap =
+            |name: &str, socket: &str| Action::Tap { name: name.into(), socket: socket.into() };
+        assert_eq!(action("netrng tap"), tap("", DEFAULT_TAP_SOCKET));
+        assert_eq!(action("netrng tap --name a --socket s"), tap("a", "s"));
+        let setup = Setup { role: "server".into(), apply: true, ..Setup::default() };
+        assert_eq!(action("netrng setup server --apply"), Action::Setup(setup));
+        assert!(parse(["netrng", "setup"]).is_err());
         assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
         assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);
         assert!(parse(["netrng", "demo", "--seconds", "0"]).is_err());

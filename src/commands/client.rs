@@ -15,7 +15,7 @@ use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
 use ::log::{Level, debug, info, log, warn};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick};
 use std::io::{self, IsTerminal};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -79,9 +79,10 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
     };
     spawn("signals", Box::new(wait_for_signal))?;
     let seeded = match until {
-        Until::Stopped => crossbeam_channel::never(),
+        Until::Stopped => never(),
         Until::Seeded => wait_until_seeded(&stop)?,
     };
+    sys::notify::notify(sys::notify::WELL);
     let ended = wait_for_end(&signal, &seeded, &ended, trigger);
     if let Some(fetchers) = fetchers {
         fetchers.wait(END_PATIENCE);
@@ -162,22 +163,29 @@ fn wait_for_end(
     feed_ended: &FeedEnded,
     trigger: Trigger,
 ) -> Result<bool, Failure> {
+    let beats = sys::notify::watchdog_span().map_or_else(never, tick);
     let mut is_seeded = false;
-    let ended = select! {
-        recv(signal) -> _ => {
-            drop(trigger);
-            feed_ended.recv_timeout(STOP_PATIENCE)
-        }
-        recv(seeded) -> _ => {
-            info!("the kernel's generator is initialised; stopping");
-            is_seeded = true;
-            drop(trigger);
-            feed_ended.recv_timeout(STOP_PATIENCE)
-        }
-        recv(feed_ended) -> ended => {
-            drop(trigger);
-            ended.map_err(|_| RecvTimeoutError::Disconnected)
-        }
+    let ended = loop {
+        break select! {
+            recv(beats) -> _ => {
+                sys::notify::notify(sys::notify::WELL);
+                continue;
+            }
+            recv(signal) -> _ => {
+                drop(trigger);
+                feed_ended.recv_timeout(STOP_PATIENCE)
+            }
+            recv(seeded) -> _ => {
+                info!("the kernel's generator is initialised; stopping");
+                is_seeded = true;
+                drop(trigger);
+                feed_ended.recv_timeout(STOP_PATIENCE)
+            }
+            recv(feed_ended) -> ended => {
+                drop(trigger);
+                ended.map_err(|_| RecvTimeoutError::Disconnected)
+            }
+        };
     };
     match ended {
         Ok(Ok(()) | Err(SinkError::Closed)) => Ok(is_seeded),

@@ -211,7 +211,7 @@ fn begin(
     Ok(Part { half, stop, reload, is_restarted: origin.is_restarted })
 }
 
-/// Passes SIGHUP and READY on until there is a reason to end.
+/// Passes SIGHUP, and what the network half says of itself, on until there is a reason to end.
 fn wait_for_cause(watch: &Watch, root: &Running, network: &Running) -> io::Result<Cause> {
     loop {
         let fds =
@@ -224,7 +224,7 @@ fn wait_for_cause(watch: &Watch, root: &Running, network: &Running) -> io::Resul
             [_, true, ..] if has_ended(&root.life)? => return Ok(Cause::Root),
             [_, true, ..] => {}
             [_, _, true, _] if has_ended(&network.life)? => return Ok(Cause::Network),
-            [_, _, true, _] => sys::notify::notify("READY=1"),
+            [_, _, true, _] => sys::notify::notify(sys::notify::WELL),
             _ => {
                 signals::wait(&watch.reload);
                 process::signal(network.pid, SIGHUP);

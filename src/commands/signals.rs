@@ -5,6 +5,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Where the end of the process is announced (SIGTERM, SIGINT).
 ///
@@ -12,6 +14,15 @@ use std::os::unix::net::UnixStream;
 /// When the system has no descriptor left.
 pub fn stop() -> io::Result<UnixStream> {
     register(&[SIGINT, SIGTERM]).map(|(stream, _)| stream)
+}
+
+/// From now on a SIGHUP ends nobody, even if it comes before there is anything to reload: a
+/// service manager may be quick.
+///
+/// # Errors
+/// When the system refuses.
+pub fn forgive_early_hangups() -> io::Result<()> {
+    signal_hook::flag::register(SIGHUP, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
 /// Where SIGHUP is announced.

@@ -2,6 +2,7 @@
 //!
 //! Owns their keys, defaults and bounds. It starts nothing.
 
+use super::LogTo;
 use super::error::ConfigError;
 use super::table::{Entry, Table};
 use super::upstream::{self, read_command};
@@ -35,10 +36,13 @@ pub struct ClientConfig {
     pub sink: Sink,
     /// Whom the half with the network runs as; `None`: all of it as whoever started it.
     pub user: Option<String>,
+    /// Where the log goes.
+    pub log_to: LogTo,
 }
 
 /// Reads the client's tables from the top of the file.
-pub(super) fn read(top: &Table<'_>, user: Option<String>) -> Result<ClientConfig, ConfigError> {
+pub(super) fn read(top: &Table<'_>) -> Result<ClientConfig, ConfigError> {
+    let (user, log_to) = (super::read_user(top)?, super::read_log_to(top)?);
     let client = top.table("client")?;
     client.allow(OWN_KEYS, super::CLIENT_TABLES)?;
     let own_key = client.secret("private-key", "private-key-file", PrivateKey::from_text)?;
@@ -57,7 +61,8 @@ pub(super) fn read(top: &Table<'_>, user: Option<String>) -> Result<ClientConfig
         let upstream = upstream::read(table, own_key.as_ref(), &client, &upstreams)?;
         upstreams.push(upstream);
     }
-    Ok(ClientConfig { upstreams, sink: read_sink(&top.table("sink")?)?, user })
+    let sink = read_sink(&top.table("sink")?)?;
+    Ok(ClientConfig { upstreams, sink, user, log_to })
 }
 
 fn read_sink(table: &Table<'_>) -> Result<Sink, ConfigError> {

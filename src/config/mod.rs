@@ -17,10 +17,9 @@ mod text;
 pub mod units;
 mod upstream;
 
+pub use crate::wire::frame::is_client_name;
 pub use client::ClientConfig;
-pub use clients::{
-    CLIENT_NAME_RULE, ClientDefaults, Clients, is_client_name, load_clients, parse_clients,
-};
+pub use clients::{CLIENT_NAME_RULE, ClientDefaults, Clients, load_clients, parse_clients};
 pub use error::ConfigError;
 pub use server::ServerConfig;
 pub use text::{client_config_text, client_entry_text};
@@ -35,13 +34,15 @@ use table::Table;
 pub const DEFAULT_PATH: &str = "/etc/netrng.toml";
 /// Where a server's clients stand unless `clients-file` says otherwise.
 pub const DEFAULT_CLIENTS_PATH: &str = "/etc/netrng/clients.toml";
+/// Where a server listens for `netrng tap` unless `tap-socket` says otherwise.
+pub const DEFAULT_TAP_SOCKET: &str = "/run/netrng/tap.sock";
 /// The native protocol's TCP port.
 pub const DEFAULT_PORT: u16 = 8989;
 
 /// Tables and keys, to tell where a misplaced one belongs. The top has the empty name.
 type Tables = [(&'static str, &'static [&'static str])];
 /// The keys at the top, of both modes.
-const TOP_KEYS: &[&str] = &["mode", "user"];
+const TOP_KEYS: &[&str] = &["mode", "user", "log-to"];
 const SERVER_TABLES: &Tables = &[
     ("", TOP_KEYS),
     ("server", server::SERVER_KEYS),
@@ -56,6 +57,17 @@ const CLIENT_TABLES: &Tables = &[
 ];
 
 const GIVE_PRIVATE_KEY: &str = "give private-key or private-key-file; `netrng genkey` makes a key";
+
+/// Where a daemon's log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTo {
+    /// To stderr, or to syslog if stderr is /dev/null.
+    Auto,
+    /// To stderr.
+    Stderr,
+    /// To the local syslogd, and to stderr while there is none.
+    Syslog,
+}
 
 /// What the file says, by its `mode`.
 #[derive(Debug, Clone)]
@@ -86,6 +98,14 @@ impl Config {
         read(&file)
     }
 
+    /// Where the log is wanted.
+    pub fn log_to(&self) -> LogTo {
+        match self {
+            Config::Server(server) => server.log_to,
+            Config::Client(client) => client.log_to,
+        }
+    }
+
     /// As [`Config::load`], from a text that stands for the file at `path`. The text itself
     /// may hold secrets, whatever the permissions at `path`.
     ///
@@ -97,8 +117,8 @@ impl Config {
 }
 
 /// The keys and tables at the top, by mode.
-const SERVER_TOP: &[&str] = &["mode", "user", "server", "source", "defaults"];
-const CLIENT_TOP: &[&str] = &["mode", "user", "client", "upstream", "sink"];
+const SERVER_TOP: &[&str] = &["mode", "user", "log-to", "server", "source", "defaults"];
+const CLIENT_TOP: &[&str] = &["mode", "user", "log-to", "client", "upstream", "sink"];
 
 fn read(file: &File) -> Result<Config, ConfigError> {
     let document = table::parse(file)?;
@@ -116,13 +136,23 @@ fn read(file: &File) -> Result<Config, ConfigError> {
     match mode.text() {
         Some("server") => {
             refuse_other(&top, "server", &CLIENT_TOP[TOP_KEYS.len()..])?;
-            server::read(&top, read_user(&top)?).map(Config::Server)
+            server::read(&top).map(Config::Server)
         }
         Some("client") => {
             refuse_other(&top, "client", &SERVER_TOP[TOP_KEYS.len()..])?;
-            client::read(&top, read_user(&top)?).map(Config::Client)
+            client::read(&top).map(Config::Client)
         }
         _ => Err(mode.want("\"server\" or \"client\"")),
+    }
+}
+
+fn read_log_to(top: &Table<'_>) -> Result<LogTo, ConfigError> {
+    let Some(entry) = top.entry("log-to") else { return Ok(LogTo::Auto) };
+    match entry.text() {
+        Some("auto") => Ok(LogTo::Auto),
+        Some("stderr") => Ok(LogTo::Stderr),
+        Some("syslog") => Ok(LogTo::Syslog),
+        _ => Err(entry.want("\"auto\", \"stderr\" or \"syslog\"")),
     }
 }
 

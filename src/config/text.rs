@@ -5,10 +5,10 @@
 //! in what `enroll` hands out. It writes no file.
 
 use super::units::{show_rate, show_size, show_time};
-use super::{ClientConfig, ClientDefaults, Config, ServerConfig};
+use super::{ClientConfig, ClientDefaults, Config, LogTo, ServerConfig};
 use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
-use crate::server::ClientRule;
+use crate::server::{ClientRule, Identity};
 use crate::sink::Sink;
 use std::fmt::{self, Display, Formatter};
 use zeroize::Zeroizing;
@@ -28,13 +28,27 @@ impl Display for Config {
     }
 }
 
+impl Display for LogTo {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogTo::Auto => "auto",
+            LogTo::Stderr => "stderr",
+            LogTo::Syslog => "syslog",
+        })
+    }
+}
+
 impl Display for ServerConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let limits = &self.limits;
         writeln!(f, "mode = \"server\"")?;
         write_user(f, self.user.as_deref())?;
-        writeln!(f, "\n[server]")?;
+        writeln!(f, "log-to = \"{}\"\n\n[server]", self.log_to)?;
         writeln!(f, "listen = {}", list(&self.listen))?;
+        match &self.tap_socket {
+            Some(path) => writeln!(f, "tap-socket = {}", quoted(path.display()))?,
+            None => writeln!(f, "tap-socket = \"none\"")?,
+        }
         writeln!(f, "private-key = {HIDDEN}")?;
         writeln!(f, "clients-file = {}", quoted(self.clients_file.display()))?;
         writeln!(f, "max-clients = {}", limits.max_clients)?;
@@ -77,15 +91,20 @@ fn write_user(f: &mut Formatter<'_>, user: Option<&str>) -> fmt::Result {
 
 /// A comment, for the clients stand in a file of their own.
 fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
-    write!(f, "#   {} {}", rule.name, rule.key)?;
-    write!(f, ", {} psk", if rule.psk.is_some() { "with" } else { "without" })?;
+    write!(f, "#   {} ", rule.name)?;
+    match &rule.identity {
+        Identity::Key { key, psk: Some(_) } => write!(f, "{key}, with psk")?,
+        Identity::Key { key, psk: None } => write!(f, "{key}, without psk")?,
+        Identity::User { uid, user } => write!(f, "user {user} (uid {uid})")?,
+    }
     write!(f, ", weight {}", rule.weight)?;
     write!(f, ", guarantee {}", show_rate(rule.guarantee_bytes_per_s))?;
     write!(f, ", limit {}", show_limit(rule.limit_bytes_per_s))?;
-    write!(f, ", max-sessions {}, from ", rule.max_sessions)?;
-    match rule.allowed.is_empty() {
-        true => writeln!(f, "anywhere"),
-        false => writeln!(f, "{}", list(&rule.allowed)),
+    write!(f, ", max-sessions {}, ", rule.max_sessions)?;
+    match (&rule.identity, rule.allowed.is_empty()) {
+        (Identity::User { .. }, _) => writeln!(f, "through netrng tap"),
+        (_, true) => writeln!(f, "from anywhere"),
+        (_, false) => writeln!(f, "from {}", list(&rule.allowed)),
     }
 }
 
@@ -93,6 +112,7 @@ impl Display for ClientConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "mode = \"client\"")?;
         write_user(f, self.user.as_deref())?;
+        writeln!(f, "log-to = \"{}\"", self.log_to)?;
         let own_key = self.upstreams.iter().find_map(|upstream| match &upstream.kind {
             Kind::Address(address) => Some(&address.private_key),
             _ => None,

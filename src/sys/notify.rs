@@ -1,12 +1,17 @@
 //! The service manager: `sd_notify(3)`, without its library.
 //!
-//! Owns the one datagram. Does nothing where no manager asked for it.
+//! Owns the datagrams, and what the manager's watchdog expects. Does nothing where no manager
+//! asked for it.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Ready, and alive: what to say first when we are useful, and again every [`watchdog_span`].
+pub const WELL: &str = "READY=1\nWATCHDOG=1";
 
 /// To the process that the manager started, where that is not this one.
 static RELAY: OnceLock<File> = OnceLock::new();
@@ -35,4 +40,28 @@ pub fn notify(state: &str) {
         return;
     }
     let _ = socket.send_to(state.as_bytes(), path);
+}
+
+/// How often the manager's watchdog is to hear from us: twice in the time that it allows
+/// (`sd_watchdog_enabled(3)`); `None` if there is no watchdog, and then nothing wakes us.
+pub fn watchdog_span() -> Option<Duration> {
+    half_of(&std::env::var("WATCHDOG_USEC").ok()?)
+}
+
+fn half_of(watchdog_usec: &str) -> Option<Duration> {
+    let allowed = watchdog_usec.parse().ok().filter(|allowed| *allowed > 1)?;
+    Some(Duration::from_micros(allowed) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_hears_twice_in_its_time() {
+        assert_eq!(half_of("300000000"), Some(Duration::from_secs(150)));
+        for none in ["", "0", "1", "-5", "5s"] {
+            assert_eq!(half_of(none), None, "{none}");
+        }
+    }
 }

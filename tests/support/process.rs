@@ -161,6 +161,16 @@ impl Process {
         Process { name, child, log, stdout: kept, _unread: unread, readers, ended: None }
     }
 
+    /// Writes to its stdin, which must be a pipe.
+    ///
+    /// # Panics
+    /// If it takes nothing.
+    pub fn write(&mut self, bytes: &[u8]) {
+        use std::io::Write;
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
+        stdin.write_all(bytes).expect("it listens");
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
