@@ -75,13 +75,8 @@ pub enum Action {
         /// Where the client finds the server.
         address: Option<String>,
     },
-    /// Measure a source.
-    Assess {
-        /// Device, FIFO or file.
-        source: PathBuf,
-        /// For how long.
-        span: Duration,
-    },
+    /// Judge a source.
+    Assess(Assess),
     /// Join stdin and stdout to this machine's server.
     Tap {
         /// Which of this user's clients it is; empty for the only one.
@@ -96,6 +91,19 @@ pub enum Action {
         /// For how long.
         span: Duration,
     },
+}
+
+/// What to judge, by how much of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Assess {
+    /// Device, FIFO or file.
+    pub source: PathBuf,
+    /// At most for how long.
+    pub span: Option<Duration>,
+    /// At most so many bytes.
+    pub bytes: Option<u64>,
+    /// Where to draw it.
+    pub plot: Option<PathBuf>,
 }
 
 /// What `setup` was told.
@@ -186,7 +194,12 @@ pub fn command() -> Command {
         )
         .subcommand(
             Command::new("assess")
-                .about("Measure a source: its rate, and how many clients it carries")
+                .about("Judge a source: its rate, tests and entropy, how many clients it carries")
+                .after_help(
+                    "Exit codes: 0 no fault found, or only unevenness that its claimed entropy \
+                     allows; 4 it is broken or\ncannot be read. Ctrl-C ends the reading and judges \
+                     what there is.",
+                )
                 .arg(
                     Arg::new("source")
                         .value_name("SOURCE")
@@ -194,7 +207,21 @@ pub fn command() -> Command {
                         .required(true)
                         .help("Device, FIFO or file, as /dev/hwrng"),
                 )
-                .arg(seconds("5", "How long to read")),
+                .arg(seconds("How long to read [default: 5; a file is read to its end]"))
+                .arg(
+                    option("bytes", "N", "How many bytes to read, however long it takes")
+                        .short('b')
+                        .value_parser(value_parser!(u64).range(1024..)),
+                )
+                .arg(
+                    option(
+                        "plot",
+                        "FILE",
+                        "Draw bits, byte values, rate into FILE.svg or FILE.png",
+                    )
+                    .short('p')
+                    .value_parser(value_parser!(PathBuf)),
+                ),
         )
         .subcommand(setup_command())
         .subcommand(
@@ -212,7 +239,7 @@ pub fn command() -> Command {
                 .about(
                     "Show it all on this machine: a server, two clients, live figures, a verdict",
                 )
-                .arg(seconds("10", "How long to draw")),
+                .arg(seconds("How long to draw").default_value("10")),
         )
 }
 
@@ -263,14 +290,8 @@ fn setup_of(matches: &ArgMatches) -> Setup {
     }
 }
 
-fn seconds(default: &'static str, help: &'static str) -> Arg {
-    Arg::new("seconds")
-        .short('s')
-        .long("seconds")
-        .value_name("N")
-        .value_parser(value_parser!(u64).range(1..=3600))
-        .default_value(default)
-        .help(help)
+fn seconds(help: &'static str) -> Arg {
+    option("seconds", "N", help).short('s').value_parser(value_parser!(u64).range(1..=3600))
 }
 
 /// Reads the command line.
@@ -303,15 +324,18 @@ where
             name: text(sub, "name").unwrap_or_default(),
             address: text(sub, "address"),
         },
-        "assess" => {
-            Action::Assess { source: path(sub, "source").unwrap_or_default(), span: span_of(sub) }
-        }
+        "assess" => Action::Assess(Assess {
+            source: path(sub, "source").unwrap_or_default(),
+            span: span_of(sub),
+            bytes: sub.get_one("bytes").copied(),
+            plot: path(sub, "plot"),
+        }),
         "tap" => Action::Tap {
             name: text(sub, "name").unwrap_or_default(),
             socket: text(sub, "socket").unwrap_or_else(|| DEFAULT_TAP_SOCKET.to_owned()).into(),
         },
         "setup" => Action::Setup(setup_of(sub)),
-        _ => Action::Demo { span: span_of(sub) },
+        _ => Action::Demo { span: span_of(sub).unwrap_or_default() },
     };
     Ok(Invocation { action, verbosity })
 }
@@ -324,8 +348,8 @@ fn path(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
     matches.get_one::<PathBuf>(name).cloned()
 }
 
-fn span_of(matches: &ArgMatches) -> Duration {
-    Duration::from_secs(matches.get_one::<u64>("seconds").copied().unwrap_or(10))
+fn span_of(matches: &ArgMatches) -> Option<Duration> {
+    matches.get_one("seconds").copied().map(Duration::from_secs)
 }
 
 fn text(matches: &ArgMatches, name: &str) -> Option<String> {
@@ -351,6 +375,22 @@ mod tests {
         assert_eq!(action("netrng client --wait-seeded -c b"), client(true));
         let span = Duration::from_secs(3);
         assert_eq!(action("netrng demo --seconds 3"), Action::Demo { span });
+        let ten = Duration::from_secs(10);
+        assert_eq!(action("netrng demo"), Action::Demo { span: ten });
+        let source = PathBuf::from("x");
+        assert_eq!(
+            action("netrng assess x"),
+            Action::Assess(Assess { source: source.clone(), ..Assess::default() })
+        );
+        assert_eq!(
+            action("netrng assess x -s 3 --bytes 2048 --plot y.png"),
+            Action::Assess(Assess {
+                source,
+                span: Some(span),
+                bytes: Some(2048),
+                plot: Some("y.png".into()),
+            })
+        );
         assert_eq!(
             action("netrng enroll vm1 -a board:8989"),
             Action::Enroll {
@@ -369,6 +409,7 @@ mod tests {
         assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
         assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);
         assert!(parse(["netrng", "demo", "--seconds", "0"]).is_err());
+        assert!(parse(["netrng", "assess", "x", "--bytes", "1023"]).is_err());
         assert!(parse(["netrng"]).is_err());
     }
 }

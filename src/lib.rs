@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`sample`], [`moment`], [`keys`] | the values that travel: move-only bytes, monotonic time, keys |
 //! | [`source`] | the reader thread: device, health tests, FIPS counters, recovery |
+//! | [`assess`] | what a source's bytes tell of it: counts, estimates, a verdict, a picture |
 //! | [`server`] | who is served: the pure core (schedule, admission, places, sessions), the event loop around it and its sockets |
 //! | [`wire`] | protocols as state machines: frames, Noise, the plain form |
 //! | [`client`] | one fetch thread an upstream: asking, backoff |
@@ -28,7 +29,7 @@
 //! | [`commands`] | wires all of it together, owns exit codes |
 //!
 //! **Imports run one way.** `sample`, `moment`, `keys`, `status`, `stock` ← `wire`, `source::health`,
-//! `server::{schedule, admission, gate}` ← `server::core` ← the shells (`source::reader`,
+//! `assess`, `server::{schedule, admission, gate}` ← `server::core` ← the shells (`source::reader`,
 //! `server::event_loop`, `client`, `sink`, all on `child` and `sys`) ← `config`, `cli` ← `commands`. Pure modules
 //! name no socket, file, thread, process, clock or configuration; shells do not know each
 //! other, only each other's pure parts. `tests/architecture.rs` holds to that.
@@ -52,6 +53,7 @@
 //!    and neither is ever logged.
 //! 8. **Monotonic time only.** Boards have no clock that keeps time: no decision uses one.
 
+pub mod assess;
 pub mod child;
 pub mod cli;
 pub mod client;

@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "wire/",
     "source/health",
     "source/fips",
+    "assess/",
     "client/patience.rs",
     "server/admission.rs",
     "server/core.rs",

@@ -5,7 +5,8 @@ mod support;
 
 use support::assessment::{check_table, number};
 use support::feed::{Feed, Mood};
-use support::process::{Finished, finish, netrng};
+use support::process::{Finished, Process, binary, command, finish, netrng};
+use support::wait;
 
 /// Exit code for a source that cannot be read or is no good.
 const SOURCE: Option<i32> = Some(4);
@@ -41,6 +42,66 @@ fn a_source_that_fails_its_tests_is_measured_and_refused() {
     assert!(finished.stderr.contains("repetition count test"), "{finished:#?}");
     assert!(number(&finished.stdout, "rate") > 0, "{finished:#?}");
     assert!(!finished.stdout.contains("carries"), "it carries nobody: {finished:#?}");
+}
+
+#[test]
+fn ctrl_c_ends_it_with_what_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = Feed::new(&dir.path().join("source"), Mood::Good);
+    feed.set_pace(64_000);
+    let path = feed.path().display().to_string();
+    let mut process = Process::start(&mut netrng(&["assess", &path, "--seconds", "3600"]));
+    wait::until_true("some bytes", || feed.taken() >= 20_000);
+    process.signal(libc::SIGINT);
+    assert_eq!(process.wait(wait::PATIENCE).code(), Some(0));
+    let printed = String::from_utf8(process.stdout_at_end()).unwrap();
+    assert!(printed.contains("ended early   by Ctrl-C"), "{printed}");
+    assert!(printed.contains("Verdict: no fault found."), "{printed}");
+    assert_eq!(process.log_at_end(), "", "no progress where nobody looks");
+    check_table(&printed, number(&printed, "rate"));
+}
+
+#[test]
+fn a_terminal_sees_how_far_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let feed = Feed::new(&dir.path().join("source"), Mood::Good);
+    feed.set_pace(64_000);
+    let words = format!("{} assess {} -s 1", binary().display(), feed.path().display());
+    let printed = finish(command("script").args(["-qec", &words, "/dev/null"])).success();
+    assert!(printed.contains("Ctrl-C ends it") && printed.contains('█'), "{printed}");
+    assert!(printed.contains("Verdict: no fault found."), "{printed}");
+}
+
+#[test]
+fn a_file_is_read_to_its_end_and_must_have_one_worth_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    for (len, says) in [(1023, "it gave 1023 bytes, and at least 1024 are needed"), (1024, "")] {
+        std::fs::write(&file, vec![7; len]).unwrap();
+        let finished = finish(&mut netrng(&["assess", &file.display().to_string()]));
+        assert_eq!(finished.code, SOURCE, "{finished:#?}");
+        assert!(finished.stderr.contains(says), "{finished:#?}");
+        let is_read = finished.stdout.contains("1,024 bytes of a file");
+        assert_eq!(is_read, len == 1024, "{finished:#?}");
+    }
+}
+
+#[test]
+fn a_drawing_of_another_kind_is_refused_before_anything_is_read() {
+    for name in ["sheet.pdf", "sheet", "png"] {
+        let finished = finish(&mut netrng(&["assess", "/nonexistent", "--plot", name]));
+        assert_eq!(finished.code, Some(2), "{finished:#?}");
+        let says = format!("--plot {name}: the name must end in .svg or .png");
+        assert!(finished.stderr.contains(&says), "{finished:#?}");
+    }
+    let arguments = ["assess", "/dev/urandom", "--bytes", "5000", "--plot", "/nonexistent/a.svg"];
+    let finished = finish(&mut netrng(&arguments));
+    assert_eq!(finished.code, Some(1), "{finished:#?}");
+    assert!(
+        finished.stderr.contains("--plot /nonexistent/a.svg: cannot write it"),
+        "{finished:#?}"
+    );
+    assert!(finished.stdout.contains("Verdict"), "the figures are not lost: {finished:#?}");
 }
 
 #[test]

@@ -115,6 +115,46 @@ fn each_says_its_version_and_reads_a_configuration() {
     }
 }
 
+/// A server at rest needs less than this, kB.
+const MEMORY_MAX_KB: u64 = 4096;
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_server_at_rest_keeps_less_than_four_mebibytes() {
+    let site = Site::new("/dev/urandom");
+    let alice = site.enroll("alice");
+    let server = Process::start(&mut Half::Bare(&BUILDS[0]).command(site.server_command()));
+    server.wait_for(READY);
+    let mut client = site.start_client(&alice);
+    client.wait_for_bytes(PLENTY);
+    client.terminate();
+    server.wait_for("alice at");
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kilobytes: u64 = line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap();
+    assert!((100..MEMORY_MAX_KB).contains(&kilobytes), "{kilobytes} kB");
+}
+
+/// Sizes in the README may be off by so much, per cent: small changes need not touch it.
+const README_PRECISION: u64 = 5;
+
+#[test]
+fn the_readme_tells_the_sizes() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    for build in &BUILDS {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{}` |", build.target)));
+        let told = row.and_then(|row| row.trim_end_matches([' ', '|']).rsplit(' ').next());
+        let told: u64 = told.expect("a row in the README").parse().unwrap();
+        let size = fs::metadata(build.path()).unwrap().len() / 1000;
+        let off = told.abs_diff(size);
+        assert!(
+            off * 100 <= size * README_PRECISION,
+            "{}: {size} kB, README says {told}; run packaging/footprint --readme",
+            build.target
+        );
+    }
+}
+
 /// Where one half of a link runs.
 #[derive(Clone, Copy)]
 enum Half {

@@ -120,6 +120,11 @@ impl Device {
         self.is_seekable
     }
 
+    /// How many bytes it has, if it is a regular file.
+    pub fn file_len(&self) -> Option<u64> {
+        self.file.metadata().ok().filter(fs::Metadata::is_file).map(|metadata| metadata.len())
+    }
+
     /// Reads at least one byte, blocking.
     ///
     /// # Errors

@@ -20,6 +20,14 @@ use zeroize::Zeroizing;
 pub struct DrawError {
     source: String,
     why: String,
+    /// Whether it was read to its end.
+    pub is_end: bool,
+}
+
+impl DrawError {
+    fn new(path: &Path, why: String) -> Self {
+        DrawError { source: path.display().to_string(), why, is_end: false }
+    }
 }
 
 impl fmt::Display for DrawError {
@@ -37,7 +45,7 @@ impl std::error::Error for DrawError {}
 /// [`DrawError`], if the source cannot be read, fails a test, or gives nothing for its
 /// `stall_timeout`.
 pub fn draw(settings: &Settings, count: usize) -> Result<Sample, DrawError> {
-    let error = |why: String| DrawError { source: settings.path.display().to_string(), why };
+    let error = |why: String| DrawError::new(&settings.path, why);
     let opened = Chunks::open(&settings.path, STARTUP_BYTES + count, settings.stall_timeout)?;
     if opened.is_seekable {
         return Err(error(
@@ -75,6 +83,8 @@ pub struct Chunks {
     pub quality: Option<u32>,
     /// Whether it gives the same bytes each time.
     pub is_seekable: bool,
+    /// How many bytes it has, if it is a file.
+    pub len: Option<u64>,
     path: PathBuf,
     stall_timeout: Duration,
     chunks: Receiver<Result<Chunk, DeviceError>>,
@@ -84,6 +94,7 @@ struct Opened {
     description: String,
     quality: Option<u32>,
     is_seekable: bool,
+    len: Option<u64>,
 }
 
 impl Chunks {
@@ -98,13 +109,14 @@ impl Chunks {
         let device_path = path.to_owned();
         let work = move || read(&device_path, read_len, opened, &put);
         let started = std::thread::Builder::new().name("draw".into()).spawn(work);
-        let error = |why: String| DrawError { source: path.display().to_string(), why };
+        let error = |why: String| DrawError::new(path, why);
         started.map_err(|why| error(why.to_string()))?;
         match is_opened.wait(stall_timeout) {
             Some(Ok(opened)) => Ok(Chunks {
                 description: opened.description,
                 quality: opened.quality,
                 is_seekable: opened.is_seekable,
+                len: opened.len,
                 path: path.to_owned(),
                 stall_timeout,
                 chunks,
@@ -119,12 +131,28 @@ impl Chunks {
     /// # Errors
     /// [`DrawError`], if there are none, or none for the stall timeout.
     pub fn next(&self) -> Result<Chunk, DrawError> {
-        let why = match self.chunks.recv_timeout(self.stall_timeout) {
-            Ok(Ok(chunk)) => return Ok(chunk),
-            Ok(Err(why)) => why.to_string(),
-            Err(_) => format!("it gives nothing since {} s", self.stall_timeout.as_secs_f32()),
-        };
-        Err(DrawError { source: self.path.display().to_string(), why })
+        self.wait(self.stall_timeout)?.ok_or_else(|| self.stalled())
+    }
+
+    /// The next bytes, or `None` if none come within `patience`.
+    ///
+    /// # Errors
+    /// [`DrawError`], if there are none.
+    pub fn wait(&self, patience: Duration) -> Result<Option<Chunk>, DrawError> {
+        match self.chunks.recv_timeout(patience) {
+            Ok(Ok(chunk)) => Ok(Some(chunk)),
+            Ok(Err(why)) => Err(DrawError {
+                is_end: matches!(why, DeviceError::Eof),
+                ..DrawError::new(&self.path, why.to_string())
+            }),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// What a source is told that gave nothing for the stall timeout.
+    pub fn stalled(&self) -> DrawError {
+        let seconds = self.stall_timeout.as_secs_f32();
+        DrawError::new(&self.path, format!("it gives nothing since {seconds} s"))
     }
 }
 
@@ -146,6 +174,7 @@ fn read(
         description: device.description(),
         quality: device.quality(),
         is_seekable: device.is_seekable(),
+        len: device.file_len(),
     };
     if !opened.give(Ok(about)) {
         return;
