@@ -35,7 +35,7 @@ complete -c netrng -n "__fish_netrng_needs_command" -f -a "check" -d 'Parse the 
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "genkey" -d 'Print a new private key'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "pubkey" -d 'Read a private key, print its public key'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "enroll" -d 'Make a client\'s keys, add it to the server, print its configuration'
-complete -c netrng -n "__fish_netrng_needs_command" -f -a "assess" -d 'Measure a source: its rate, and how many clients it carries'
+complete -c netrng -n "__fish_netrng_needs_command" -f -a "assess" -d 'Judge a source: its rate, tests and entropy, how many clients it carries'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "setup" -d 'Print the steps that make this machine a server or a client, or do them'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "tap" -d 'Join stdin and stdout to this machine\'s server: a forced command for SSH'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "demo" -d 'Show it all on this machine: a server, two clients, live figures, a verdict'
@@ -68,7 +68,9 @@ complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s a -l address -d
 complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s h -l help -d 'Print help'
-complete -c netrng -n "__fish_netrng_using_subcommand assess" -s s -l seconds -d 'How long to read' -r
+complete -c netrng -n "__fish_netrng_using_subcommand assess" -s s -l seconds -d 'How long to read [default: 5; a file is read to its end]' -r
+complete -c netrng -n "__fish_netrng_using_subcommand assess" -s b -l bytes -d 'How many bytes to read, however long it takes' -r
+complete -c netrng -n "__fish_netrng_using_subcommand assess" -s p -l plot -d 'Draw bits, byte values, rate into FILE.svg or FILE.png' -r -F
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s h -l help -d 'Print help'
@@ -96,7 +98,7 @@ complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "genkey" -d 'Print a new private key'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "pubkey" -d 'Read a private key, print its public key'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "enroll" -d 'Make a client\'s keys, add it to the server, print its configuration'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "assess" -d 'Measure a source: its rate, and how many clients it carries'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "assess" -d 'Judge a source: its rate, tests and entropy, how many clients it carries'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "setup" -d 'Print the steps that make this machine a server or a client, or do them'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "tap" -d 'Join stdin and stdout to this machine\'s server: a forced command for SSH'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "demo" -d 'Show it all on this machine: a server, two clients, live figures, a verdict'
