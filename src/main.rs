@@ -4,7 +4,7 @@ use log::LevelFilter;
 use netrng::cli::{self, Action, Invocation, Verbosity};
 use netrng::commands::client::Until;
 use netrng::commands::{self, Exit, Failure};
-use netrng::config::Config;
+use netrng::config::{Config, LogTo};
 use std::alloc::System;
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,15 +45,15 @@ fn main() -> ExitCode {
 
 fn dispatch(invocation: Invocation) -> Result<(), Failure> {
     match invocation.action {
-        Action::Run(path) => match Config::load(&path)? {
+        Action::Run(path) => match load(&path)? {
             Config::Server(config) => commands::server::run(config, &path),
             Config::Client(config) => commands::client::run(config, Until::Stopped),
         },
-        Action::Server(path) => match Config::load(&path)? {
+        Action::Server(path) => match load(&path)? {
             Config::Server(config) => commands::server::run(config, &path),
             Config::Client(_) => Err(wrong_mode(&path, "client", "server")),
         },
-        Action::Client { config: path, wait_seeded } => match Config::load(&path)? {
+        Action::Client { config: path, wait_seeded } => match load(&path)? {
             Config::Client(config) => {
                 let until = if wait_seeded { Until::Seeded } else { Until::Stopped };
                 commands::client::run(config, until)
@@ -69,6 +69,16 @@ fn dispatch(invocation: Invocation) -> Result<(), Failure> {
         Action::Assess { source, span } => commands::assess::assess(&source, span),
         Action::Demo { span } => commands::demo::demo(span),
     }
+}
+
+/// Reads the configuration of a daemon. Where stderr leads nowhere, what is wrong with it goes
+/// to syslog as well.
+fn load(path: &Path) -> Result<Config, Failure> {
+    commands::signals::forgive_early_hangups()?;
+    commands::log::direct(LogTo::Auto);
+    let config = Config::load(path)?;
+    commands::log::direct(config.log_to());
+    Ok(config)
 }
 
 fn wrong_mode(path: &Path, found: &str, wanted: &str) -> Failure {

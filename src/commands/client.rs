@@ -10,7 +10,7 @@ use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
 use ::log::{info, warn};
-use crossbeam_channel::{Receiver, RecvTimeoutError, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, never, select, tick};
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -73,9 +73,10 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
         let _ = signalled.send(());
     })?;
     let seeded = match until {
-        Until::Stopped => crossbeam_channel::never(),
+        Until::Stopped => never(),
         Until::Seeded => wait_until_seeded(&stop)?,
     };
+    sys::notify::notify(sys::notify::WELL);
     let ended = wait_for_end(&signal, &seeded, &feed, trigger);
     fetchers.wait(END_PATIENCE);
     if !ended? && until == Until::Seeded && !sys::random::kernel_is_seeded() {
@@ -93,23 +94,30 @@ fn wait_for_end(
     feed: &Feed,
     trigger: Trigger,
 ) -> Result<bool, Failure> {
+    let beats = sys::notify::watchdog_span().map_or_else(never, tick);
     let mut is_seeded = false;
-    let ended = select! {
-        recv(signal) -> _ => {
-            info!("stopping");
-            drop(trigger);
-            feed.ended.recv_timeout(STOP_PATIENCE)
-        }
-        recv(seeded) -> _ => {
-            info!("the kernel's generator is initialised; stopping");
-            is_seeded = true;
-            drop(trigger);
-            feed.ended.recv_timeout(STOP_PATIENCE)
-        }
-        recv(feed.ended) -> ended => {
-            drop(trigger);
-            ended.map_err(|_| RecvTimeoutError::Disconnected)
-        }
+    let ended = loop {
+        break select! {
+            recv(beats) -> _ => {
+                sys::notify::notify(sys::notify::WELL);
+                continue;
+            }
+            recv(signal) -> _ => {
+                info!("stopping");
+                drop(trigger);
+                feed.ended.recv_timeout(STOP_PATIENCE)
+            }
+            recv(seeded) -> _ => {
+                info!("the kernel's generator is initialised; stopping");
+                is_seeded = true;
+                drop(trigger);
+                feed.ended.recv_timeout(STOP_PATIENCE)
+            }
+            recv(feed.ended) -> ended => {
+                drop(trigger);
+                ended.map_err(|_| RecvTimeoutError::Disconnected)
+            }
+        };
     };
     match ended {
         Ok(Ok(()) | Err(SinkError::Closed)) => Ok(is_seeded),

@@ -51,7 +51,7 @@ pub fn run(config: ServerConfig, path: &Path) -> Result<(), Failure> {
         stop: signals::stop()?,
         reload: signals::reload()?,
         on_reload: reload_from(path.to_owned(), &config),
-        on_ready: Box::new(|| sys::notify::notify("READY=1")),
+        on_ready: Box::new(|| sys::notify::notify(sys::notify::WELL)),
     };
     let (event_loop, reader, _) = assemble(config, listeners, parts)?;
     std::thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
@@ -97,6 +97,7 @@ pub(super) fn assemble(
         reload: parts.reload,
         on_reload: parts.on_reload,
         on_ready: parts.on_ready,
+        beat: sys::notify::watchdog_span(),
         seed: seed(hedge),
     };
     Ok((EventLoop::new(server, poll, setup)?, reader, source))

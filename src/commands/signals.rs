@@ -4,6 +4,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Where the end of the process is announced (SIGTERM, SIGINT).
 ///
@@ -14,6 +16,15 @@ pub fn stop() -> io::Result<UnixStream> {
     pipe::register(SIGINT, write.try_clone()?)?;
     pipe::register(SIGTERM, write)?;
     Ok(read)
+}
+
+/// From now on a SIGHUP ends nobody, even if it comes before there is anything to reload: a
+/// service manager may be quick.
+///
+/// # Errors
+/// When the system refuses.
+pub fn forgive_early_hangups() -> io::Result<()> {
+    signal_hook::flag::register(SIGHUP, Arc::new(AtomicBool::new(false))).map(drop)
 }
 
 /// Where SIGHUP is announced.

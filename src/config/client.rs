@@ -2,6 +2,7 @@
 //!
 //! Owns their keys, defaults and bounds. It starts nothing.
 
+use super::LogTo;
 use super::error::ConfigError;
 use super::table::{Entry, Table};
 use super::upstream::{self, read_command};
@@ -33,6 +34,8 @@ pub struct ClientConfig {
     pub upstreams: Vec<Upstream>,
     /// Where the bytes go.
     pub sink: Sink,
+    /// Where the log goes.
+    pub log_to: LogTo,
 }
 
 /// Reads the client's tables from the top of the file.
@@ -55,7 +58,8 @@ pub(super) fn read(top: &Table<'_>) -> Result<ClientConfig, ConfigError> {
         let upstream = upstream::read(table, own_key.as_ref(), &client, &upstreams)?;
         upstreams.push(upstream);
     }
-    Ok(ClientConfig { upstreams, sink: read_sink(&top.table("sink")?)? })
+    let sink = read_sink(&top.table("sink")?)?;
+    Ok(ClientConfig { upstreams, sink, log_to: super::read_log_to(top)? })
 }
 
 fn read_sink(table: &Table<'_>) -> Result<Sink, ConfigError> {

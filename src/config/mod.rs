@@ -40,20 +40,33 @@ pub const DEFAULT_PORT: u16 = 8989;
 
 /// Tables and keys, to tell where a misplaced one belongs. The top has the empty name.
 type Tables = [(&'static str, &'static [&'static str])];
+/// The keys at the top, of both modes.
+const TOP_KEYS: &[&str] = &["mode", "log-to"];
 const SERVER_TABLES: &Tables = &[
-    ("", &["mode"]),
+    ("", TOP_KEYS),
     ("server", server::SERVER_KEYS),
     ("source", server::SOURCE_KEYS),
     ("defaults", clients::DEFAULTS_KEYS),
 ];
 const CLIENT_TABLES: &Tables = &[
-    ("", &["mode"]),
+    ("", TOP_KEYS),
     ("client", client::OWN_KEYS),
     ("sink", client::SINK_KEYS),
     ("[upstream]", upstream::UPSTREAM_KEYS),
 ];
 
 const GIVE_PRIVATE_KEY: &str = "give private-key or private-key-file; `netrng genkey` makes a key";
+
+/// Where a daemon's log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTo {
+    /// To stderr, or to syslog if stderr is /dev/null.
+    Auto,
+    /// To stderr.
+    Stderr,
+    /// To the local syslogd, and to stderr while there is none.
+    Syslog,
+}
 
 /// What the file says, by its `mode`.
 #[derive(Debug, Clone)]
@@ -84,6 +97,14 @@ impl Config {
         read(&file)
     }
 
+    /// Where the log is wanted.
+    pub fn log_to(&self) -> LogTo {
+        match self {
+            Config::Server(server) => server.log_to,
+            Config::Client(client) => client.log_to,
+        }
+    }
+
     /// As [`Config::load`], from a text that stands for the file at `path`. The text itself
     /// may hold secrets, whatever the permissions at `path`.
     ///
@@ -95,13 +116,13 @@ impl Config {
 }
 
 /// The keys and tables at the top, by mode.
-const SERVER_TOP: &[&str] = &["mode", "server", "source", "defaults"];
-const CLIENT_TOP: &[&str] = &["mode", "client", "upstream", "sink"];
+const SERVER_TOP: &[&str] = &["mode", "log-to", "server", "source", "defaults"];
+const CLIENT_TOP: &[&str] = &["mode", "log-to", "client", "upstream", "sink"];
 
 fn read(file: &File) -> Result<Config, ConfigError> {
     let document = table::parse(file)?;
     let top = Table::top(file, &document);
-    let all: Vec<&str> = SERVER_TOP.iter().chain(&CLIENT_TOP[1..]).copied().collect();
+    let all: Vec<&str> = SERVER_TOP.iter().chain(&CLIENT_TOP[TOP_KEYS.len()..]).copied().collect();
     // Some keys belong in tables of both modes: what fits the mode goes first.
     let (first, second) = match top.entry("mode").and_then(|mode| mode.text()) {
         Some("client") => (CLIENT_TABLES, SERVER_TABLES),
@@ -113,14 +134,24 @@ fn read(file: &File) -> Result<Config, ConfigError> {
     let mode = top.entry("mode").ok_or_else(|| top.missing("mode", advice))?;
     match mode.text() {
         Some("server") => {
-            refuse_other(&top, "server", &CLIENT_TOP[1..])?;
+            refuse_other(&top, "server", &CLIENT_TOP[TOP_KEYS.len()..])?;
             server::read(&top).map(Config::Server)
         }
         Some("client") => {
-            refuse_other(&top, "client", &SERVER_TOP[1..])?;
+            refuse_other(&top, "client", &SERVER_TOP[TOP_KEYS.len()..])?;
             client::read(&top).map(Config::Client)
         }
         _ => Err(mode.want("\"server\" or \"client\"")),
+    }
+}
+
+fn read_log_to(top: &Table<'_>) -> Result<LogTo, ConfigError> {
+    let Some(entry) = top.entry("log-to") else { return Ok(LogTo::Auto) };
+    match entry.text() {
+        Some("auto") => Ok(LogTo::Auto),
+        Some("stderr") => Ok(LogTo::Stderr),
+        Some("syslog") => Ok(LogTo::Syslog),
+        _ => Err(entry.want("\"auto\", \"stderr\" or \"syslog\"")),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns their keys, defaults and bounds. The clients stand in a file of their own, which
 //! `clients` reads.
 
+use super::LogTo;
 use super::clients::{self, ClientDefaults, Clients};
 use super::error::ConfigError;
 use super::table::{Entry, Table};
@@ -73,6 +74,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// The reader thread's settings.
     pub source: Settings,
+    /// Where the log goes.
+    pub log_to: LogTo,
 }
 
 /// Reads the server's tables from the top of the file.
@@ -89,7 +92,17 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     let clients_file = server.entry("clients-file").map(|entry| entry.path()).transpose()?;
     let clients_file = clients_file.unwrap_or_else(|| PathBuf::from(super::DEFAULT_CLIENTS_PATH));
     let clients = clients::load_clients(&clients_file, &defaults)?;
-    Ok(ServerConfig { listen, private_key, clients_file, clients, defaults, limits, source })
+    let log_to = super::read_log_to(top)?;
+    Ok(ServerConfig {
+        listen,
+        private_key,
+        clients_file,
+        clients,
+        defaults,
+        limits,
+        source,
+        log_to,
+    })
 }
 
 /// All addresses of both families.

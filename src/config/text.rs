@@ -5,7 +5,7 @@
 //! in what `enroll` hands out. It writes no file.
 
 use super::units::{show_rate, show_size, show_time};
-use super::{ClientConfig, ClientDefaults, Config, ServerConfig};
+use super::{ClientConfig, ClientDefaults, Config, LogTo, ServerConfig};
 use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::server::ClientRule;
@@ -28,10 +28,20 @@ impl Display for Config {
     }
 }
 
+impl Display for LogTo {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LogTo::Auto => "auto",
+            LogTo::Stderr => "stderr",
+            LogTo::Syslog => "syslog",
+        })
+    }
+}
+
 impl Display for ServerConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let limits = &self.limits;
-        writeln!(f, "mode = \"server\"\n\n[server]")?;
+        writeln!(f, "mode = \"server\"\nlog-to = \"{}\"\n\n[server]", self.log_to)?;
         writeln!(f, "listen = {}", list(&self.listen))?;
         writeln!(f, "private-key = {HIDDEN}")?;
         writeln!(f, "clients-file = {}", quoted(self.clients_file.display()))?;
@@ -85,7 +95,7 @@ fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
 
 impl Display for ClientConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "mode = \"client\"")?;
+        writeln!(f, "mode = \"client\"\nlog-to = \"{}\"", self.log_to)?;
         let own_key = self.upstreams.iter().find_map(|upstream| match &upstream.kind {
             Kind::Address(address) => Some(&address.private_key),
             _ => None,

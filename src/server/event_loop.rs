@@ -76,8 +76,10 @@ pub struct Setup {
     pub reload: std::os::unix::net::UnixStream,
     /// Reads the files again.
     pub on_reload: Reload,
-    /// Called once, when the first sample has passed.
+    /// Called when the first sample has passed, and from then on every `beat`.
     pub on_ready: Box<dyn FnMut() + Send>,
+    /// How often somebody wants to hear that the loop still turns. `None`: an idle loop sleeps.
+    pub beat: Option<Duration>,
     /// Makes ephemeral keys from tested bytes, if the kernel's generator is not initialised.
     /// Until then nobody is let in: a key made from nothing would be worth nothing.
     pub seed: Option<Box<dyn FnOnce(Sample) + Send>>,
@@ -118,6 +120,7 @@ pub struct EventLoop {
     seen_changes: Option<u64>,
     seen_read: (u64, Duration),
     is_ready: bool,
+    next_beat: Option<Moment>,
     stopping_until: Option<Moment>,
 }
 
@@ -159,6 +162,7 @@ impl EventLoop {
             seen_changes: None,
             seen_read: (0, Duration::ZERO),
             is_ready: false,
+            next_beat: None,
             stopping_until: None,
         })
     }
@@ -209,6 +213,14 @@ impl EventLoop {
             }
         }
         self.close_ended();
+        if self.next_beat.is_some_and(|at| at <= now) {
+            self.say_well(now);
+        }
+    }
+
+    fn say_well(&mut self, now: Moment) {
+        (self.setup.on_ready)();
+        self.next_beat = self.setup.beat.map(|span| now + span);
     }
 
     /// How long to sleep: until the nearest deadline, not at all if there is work left, for
@@ -234,6 +246,7 @@ impl EventLoop {
             self.accept_paused_until,
             self.stall_deadline(now),
             self.stopping_until,
+            self.next_beat,
         ];
         deadlines.into_iter().flatten().min().map(|at| at.since(now))
     }
@@ -491,7 +504,7 @@ impl EventLoop {
                 }
             }
             info!("ready: source {} gives bytes", source.description());
-            (self.setup.on_ready)();
+            self.say_well(now);
         }
         self.watch(now);
     }

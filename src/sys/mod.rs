@@ -1,4 +1,4 @@
-//! The operating system: clock, kernel randomness, pipes, processes, service manager. The
+//! The operating system: clock, kernel randomness, pipes, processes, service manager, syslog. The
 //! only place for `unsafe`.
 //!
 //! Owns every call that the standard library does not offer, each behind a safe function
@@ -14,5 +14,6 @@ pub mod pipe;
 pub mod pool;
 pub mod process;
 pub mod random;
+pub mod syslog;
 
 pub use clock::now;

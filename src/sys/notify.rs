@@ -1,9 +1,14 @@
 //! The service manager: `sd_notify(3)`, without its library.
 //!
-//! Owns the one datagram. Does nothing where no manager asked for it.
+//! Owns the datagrams, and what the manager's watchdog expects. Does nothing where no manager
+//! asked for it.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+/// Ready, and alive: what to say first when we are useful, and again every [`watchdog_span`].
+pub const WELL: &str = "READY=1\nWATCHDOG=1";
 
 /// Tells the service manager a state, as `READY=1`. Silent where `NOTIFY_SOCKET` is not set,
 /// and where the manager does not listen: there is nobody to complain to.
@@ -19,4 +24,28 @@ pub fn notify(state: &str) {
         return;
     }
     let _ = socket.send_to(state.as_bytes(), path);
+}
+
+/// How often the manager's watchdog is to hear from us: twice in the time that it allows
+/// (`sd_watchdog_enabled(3)`); `None` if there is no watchdog, and then nothing wakes us.
+pub fn watchdog_span() -> Option<Duration> {
+    half_of(&std::env::var("WATCHDOG_USEC").ok()?)
+}
+
+fn half_of(watchdog_usec: &str) -> Option<Duration> {
+    let allowed = watchdog_usec.parse().ok().filter(|allowed| *allowed > 1)?;
+    Some(Duration::from_micros(allowed) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_hears_twice_in_its_time() {
+        assert_eq!(half_of("300000000"), Some(Duration::from_secs(150)));
+        for none in ["", "0", "1", "-5", "5s"] {
+            assert_eq!(half_of(none), None, "{none}");
+        }
+    }
 }

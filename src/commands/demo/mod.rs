@@ -10,7 +10,7 @@ pub(super) mod verdict;
 use super::server::{Parts, assemble, listen};
 use super::{Exit, Failure, client::make_codec, signals};
 use crate::client::{self, Address, Kind, Upstream};
-use crate::config::{ClientDefaults, Clients, ServerConfig};
+use crate::config::{ClientDefaults, Clients, LogTo, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
 use crate::sample::Sample;
 use crate::server::{ClientRule, Limits, core::Server};
@@ -166,6 +166,7 @@ impl Running {
             }),
         };
         let config = ServerConfig {
+            log_to: LogTo::Stderr,
             listen: Vec::new(),
             private_key,
             clients_file: PathBuf::new(),

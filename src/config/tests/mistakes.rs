@@ -25,6 +25,14 @@ const TOP_MISTAKES: &Mistakes = &[
     ("[server]", r#"/n: mode: missing; begin the file with mode = "server" or mode = "client""#),
     ("mdoe = 'server'", "/n:1: mdoe: unknown key at the top of the file; did you mean `mode`?"),
     ("mode = 'servre'", r#"/n:1: mode: found "servre"; want "server" or "client""#),
+    (
+        "log-to = 'journal'\nmode = 'client'\n[[upstream]]\nssh = 'a'",
+        r#"/n:1: log-to: found "journal"; want "auto", "stderr" or "syslog""#,
+    ),
+    (
+        "mode = 'server'\n[server]\nlog-to = 'stderr'",
+        "/n:3: log-to: unknown key in [server]; it belongs at the top of the file, before any [table]",
+    ),
     ("mode = 1", r#"/n:1: mode: found 1; want "server" or "client""#),
     (
         "mode = 'server'",
