@@ -21,7 +21,8 @@
 //! | [`status`] | what threads tell each other and the admin about the source |
 //! | [`retry`] | backoff and "say it once", for whoever tries again |
 //! | [`child`] | child processes and their pipes: rngd on one side, ssh and commands on the other |
-//! | [`sys`] | clock, pipes, processes, kernel randomness: the only `unsafe` |
+//! | [`hop`] | samples from one process of ours to the other, where the client is two |
+//! | [`sys`] | clock, pipes, processes, privileges, kernel randomness: the only `unsafe` |
 //! | [`config`], [`cli`] | files and command lines into checked values |
 //! | [`commands`] | wires all of it together, owns exit codes |
 //!
@@ -55,6 +56,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod hop;
 pub mod keys;
 pub mod moment;
 pub mod retry;

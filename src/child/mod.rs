@@ -77,7 +77,7 @@ impl Child {
         on_line: impl FnMut(&str) + Send + 'static,
     ) -> io::Result<(Child, File)> {
         let (theirs, ours) = input()?;
-        Ok((start(program, theirs, None, on_line)?, ours))
+        Ok((start(program, theirs, None, Box::new(on_line))?, ours))
     }
 
     /// Starts `program`, which writes into the pipe answered: one page, so that much it can be
@@ -90,7 +90,7 @@ impl Child {
         on_line: impl FnMut(&str) + Send + 'static,
     ) -> io::Result<(Child, File)> {
         let (ours, theirs) = output()?;
-        Ok((start(program, Stdio::null(), Some(theirs), on_line)?, ours))
+        Ok((start(program, Stdio::null(), Some(theirs), Box::new(on_line))?, ours))
     }
 
     /// Starts `program` and answers both pipes: what we write to the first, and what we read
@@ -104,7 +104,7 @@ impl Child {
     ) -> io::Result<(Child, File, File)> {
         let (their_input, our_output) = input()?;
         let (our_input, their_output) = output()?;
-        let child = start(program, their_input, Some(their_output), on_line)?;
+        let child = start(program, their_input, Some(their_output), Box::new(on_line))?;
         Ok((child, our_output, our_input))
     }
 
@@ -179,12 +179,15 @@ fn shrink(pipe: &OwnedFd) {
     }
 }
 
+/// What to do with each line that a child says.
+type OnLine = Box<dyn FnMut(&str) + Send>;
+
 /// `stdout`: where bytes go; `None`: it says words there, as on stderr.
 fn start(
     program: &[OsString],
     stdin: Stdio,
     stdout: Option<OwnedFd>,
-    on_line: impl FnMut(&str) + Send + 'static,
+    on_line: OnLine,
 ) -> io::Result<Child> {
     let (name, arguments) = program.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let (words, child_words) = pipe::pipe()?;
@@ -206,15 +209,16 @@ fn start(
     let is_reaped = Arc::new(Mutex::new(false));
     let reaped = Arc::clone(&is_reaped);
     // Before the process: what has started must not stay because a thread cannot.
-    spawn("child output", move || listen(File::from(words), on_line, &last_sender))?;
-    spawn("child end", move || {
+    spawn("child output", Box::new(move || listen(File::from(words), on_line, &last_sender)))?;
+    let wait = move || {
         let Ok(process) = process.recv() else { return };
         let status = reap(process, &reaped);
         let last_line = last_line.recv_timeout(LAST_WORDS_PATIENCE).ok().flatten();
         // Nobody may be listening any more.
         let _ = exit_sender.send(Exit { status, last_line });
         drop(trigger);
-    })?;
+    };
+    spawn("child end", Box::new(wait))?;
 
     let process = command.spawn()?;
     // The child's ends of the pipes live in `command`: while it has them, so have we.
@@ -225,7 +229,7 @@ fn start(
     Ok(Child { pid, gone, exit, is_reaped })
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+fn spawn(name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let builder = std::thread::Builder::new().name(name.into()).stack_size(THREAD_STACK_LEN);
     builder.spawn(work).map(drop)
 }
@@ -241,7 +245,7 @@ fn reap(mut process: std::process::Child, is_reaped: &Mutex<bool>) -> Option<Exi
     process.wait().ok()
 }
 
-fn listen(mut output: File, mut on_line: impl FnMut(&str), last: &Sender<Option<String>>) {
+fn listen(mut output: File, mut on_line: OnLine, last: &Sender<Option<String>>) {
     let mut lines = Lines::default();
     let mut chunk = [0; 1024];
     loop {

@@ -100,10 +100,11 @@ where
             random,
             status,
         };
-        std::thread::Builder::new().name("fetch".into()).spawn(move || {
+        let work = move || {
             let _alive: Sender<()> = alive;
             fetcher.run();
-        })?;
+        };
+        crate::sys::thread::spawn("fetch", Box::new(work))?;
     }
     Ok(Fetchers { statuses, lookups, children })
 }

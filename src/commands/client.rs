@@ -1,17 +1,24 @@
-//! `client`: fetch threads and the feed thread, joined by a channel; for as long as is asked.
+//! `client`: fetch threads and the feed thread, joined by a channel, or by a link between two
+//! processes; for as long as is asked.
 
+use super::halves::{self, Half};
 use super::{Exit, Failure, signals};
-use crate::client::{self, Address};
+use crate::client::{self, Address, Fetchers, Upstream};
 use crate::config::ClientConfig;
-use crate::sink::{self, Feed, Sink, SinkError};
+use crate::hop;
+use crate::sample::Sample;
+use crate::sink::{self, Intake, Sink, SinkError};
 use crate::sys;
 use crate::sys::latch::{Latch, Trigger, latch};
+use crate::sys::thread::spawn;
 use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
-use ::log::{info, warn};
-use crossbeam_channel::{Receiver, RecvTimeoutError, never, select, tick};
-use std::io::IsTerminal;
+use ::log::{Level, debug, info, log, warn};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick};
+use std::io::{self, IsTerminal};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,13 +46,6 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
         info!("the kernel's generator is initialised");
         return Ok(());
     }
-    let stop_signal = signals::stop()?;
-    let reload_signal = signals::reload()?;
-    std::thread::Builder::new().name("hangup".into()).spawn(move || {
-        while signals::wait(&reload_signal) {
-            info!("SIGHUP: a client reads its configuration only when it starts; restart it");
-        }
-    })?;
     if config.sink == Sink::Stdout && std::io::stdout().is_terminal() {
         return Err(Failure::new(
             Exit::Sink,
@@ -53,32 +53,40 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
              a program",
         ));
     }
+    // What is open already needs nobody's rights.
+    let needs_root = config.sink != Sink::Stdout;
+    let Some(part) = halves::part(config.user.as_deref(), needs_root)? else { return Ok(()) };
+    let (stop_signal, reload_signal) = (part.stop, part.reload);
+    let hangup = move || {
+        while signals::wait(&reload_signal) {
+            info!("SIGHUP: a client reads its configuration only when it starts; restart it");
+        }
+    };
+    spawn("hangup", Box::new(hangup))?;
     let (trigger, stop) = latch()?;
-    let (samples, received) = crossbeam_channel::bounded(0);
-    let feed = sink::start(&config.sink, received, &stop, sys::random::jitter)?;
-    let names: Vec<_> = config.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
-    info!("will draw from {}", names.join(", "));
-    let fetchers = client::start(
-        config.upstreams,
-        config.sink.request_size(names.len()),
-        &samples,
-        &stop,
-        make_codec,
-        sys::random::jitter,
-    )?;
-    drop(samples);
+    let (until, level) = match part.half {
+        Half::Whole => (until, Level::Info),
+        // Who watches over both halves says it.
+        Half::Root(_) => (until, Level::Debug),
+        Half::Network(_) => (Until::Stopped, Level::Debug),
+    };
+    let (ended, fetchers) = start(config, part.half, &stop)?;
     let (signalled, signal) = crossbeam_channel::bounded(1);
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
+    let wait_for_signal = move || {
         signals::wait(&stop_signal);
+        log!(level, "stopping");
         let _ = signalled.send(());
-    })?;
+    };
+    spawn("signals", Box::new(wait_for_signal))?;
     let seeded = match until {
         Until::Stopped => never(),
         Until::Seeded => wait_until_seeded(&stop)?,
     };
     sys::notify::notify(sys::notify::WELL);
-    let ended = wait_for_end(&signal, &seeded, &feed, trigger);
-    fetchers.wait(END_PATIENCE);
+    let ended = wait_for_end(&signal, &seeded, &ended, trigger);
+    if let Some(fetchers) = fetchers {
+        fetchers.wait(END_PATIENCE);
+    }
     if !ended? && until == Until::Seeded && !sys::random::kernel_is_seeded() {
         let text = "stopped before the kernel's generator was initialised";
         return Err(Failure::new(Exit::NotSeeded, text));
@@ -86,12 +94,73 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How the feeding ended; see [`sink::Feed`].
+type FeedEnded = Receiver<Result<(), SinkError>>;
+
+/// Starts the threads that this process has, by the half that it is.
+fn start(
+    config: ClientConfig,
+    half: Half,
+    stop: &Latch,
+) -> Result<(FeedEnded, Option<Fetchers>), Failure> {
+    let (samples, received) = crossbeam_channel::bounded(0);
+    let request_size = config.sink.request_size(config.upstreams.len());
+    let fetch = |upstreams: Vec<Upstream>| {
+        let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        info!("will draw from {}", names.join(", "));
+        client::start(upstreams, request_size, &samples, stop, make_codec, sys::random::jitter)
+    };
+    match half {
+        Half::Whole => {
+            let feed = sink::start(&config.sink, received, stop, sys::random::jitter)?;
+            Ok((feed.ended, Some(fetch(config.upstreams)?)))
+        }
+        Half::Network([link, _]) => {
+            let ended = give(link, received, stop.clone())?;
+            Ok((ended, Some(fetch(config.upstreams)?)))
+        }
+        Half::Root([link, _]) => {
+            // With all keys: this half needs none.
+            drop(config.upstreams);
+            let (wish, wishes) = crossbeam_channel::bounded(1);
+            let intake = Intake { samples: received, wishes: Some(wish) };
+            let feed = sink::start(&config.sink, intake, stop, sys::random::jitter)?;
+            spawn("draw", Box::new(move || draw(&link, &wishes, &samples)))?;
+            Ok((feed.ended, None))
+        }
+    }
+}
+
+/// The half with the network: the other one is its sink.
+fn give(link: UnixStream, samples: Receiver<Sample>, stop: Latch) -> io::Result<FeedEnded> {
+    let (sender, ended) = crossbeam_channel::bounded(1);
+    let work = move || {
+        let given = hop::give(&link, &samples, &stop);
+        let _ = sender.send(given.map_err(SinkError::System));
+    };
+    spawn("give", Box::new(work))?;
+    Ok(ended)
+}
+
+/// The half with the sink: the other one is its upstream.
+fn draw(link: &UnixStream, wishes: &Receiver<()>, samples: &Sender<Sample>) {
+    if let Err(error) = hop::draw(link, wishes, samples) {
+        match error.kind() {
+            io::ErrorKind::InvalidData => warn!("the network half gives no samples: {error}"),
+            _ => debug!("the network half has ended: {error}"),
+        }
+        // It ends now, if it has not yet, and both are started again. Until then the sink waits.
+        let _ = link.shutdown(Shutdown::Both);
+        let _ = crossbeam_channel::never::<()>().recv();
+    }
+}
+
 /// Waits for the first reason to end, and for the end of the sink; answers whether the reason
 /// is that the kernel's generator is initialised.
 fn wait_for_end(
     signal: &Receiver<()>,
     seeded: &Receiver<()>,
-    feed: &Feed,
+    feed_ended: &FeedEnded,
     trigger: Trigger,
 ) -> Result<bool, Failure> {
     let beats = sys::notify::watchdog_span().map_or_else(never, tick);
@@ -103,17 +172,16 @@ fn wait_for_end(
                 continue;
             }
             recv(signal) -> _ => {
-                info!("stopping");
                 drop(trigger);
-                feed.ended.recv_timeout(STOP_PATIENCE)
+                feed_ended.recv_timeout(STOP_PATIENCE)
             }
             recv(seeded) -> _ => {
                 info!("the kernel's generator is initialised; stopping");
                 is_seeded = true;
                 drop(trigger);
-                feed.ended.recv_timeout(STOP_PATIENCE)
+                feed_ended.recv_timeout(STOP_PATIENCE)
             }
-            recv(feed.ended) -> ended => {
+            recv(feed_ended) -> ended => {
                 drop(trigger);
                 ended.map_err(|_| RecvTimeoutError::Disconnected)
             }
@@ -134,18 +202,17 @@ fn wait_for_end(
 fn wait_until_seeded(stop: &Latch) -> Result<Receiver<()>, Failure> {
     let (sender, seeded) = crossbeam_channel::bounded(1);
     let stop = stop.clone();
-    std::thread::Builder::new().name("seeded".into()).spawn(move || {
-        match sys::random::wait_until_seeded(&stop) {
-            Ok(true) => drop(sender.send(())),
-            // Nobody listens any more.
-            Ok(false) => {}
-            Err(error) => {
-                warn!("cannot tell when the kernel's generator is initialised: {error}");
-                // To hang up would say that it is.
-                let _ = stop.receiver().recv();
-            }
+    let wait = move || match sys::random::wait_until_seeded(&stop) {
+        Ok(true) => drop(sender.send(())),
+        // Nobody listens any more.
+        Ok(false) => {}
+        Err(error) => {
+            warn!("cannot tell when the kernel's generator is initialised: {error}");
+            // To hang up would say that it is.
+            let _ = stop.receiver().recv();
         }
-    })?;
+    };
+    spawn("seeded", Box::new(wait))?;
     Ok(seeded)
 }
 

@@ -9,6 +9,7 @@ pub mod check;
 pub mod client;
 pub mod demo;
 pub mod enroll;
+pub mod halves;
 pub mod keys;
 pub mod log;
 pub mod server;
@@ -41,6 +42,15 @@ pub enum Exit {
     NotSeeded = 7,
     /// The demo's verdict is bad.
     Verdict = 8,
+}
+
+impl Exit {
+    /// What another netrng's code means.
+    pub fn from_code(code: i32) -> Exit {
+        use Exit::{Bind, Config, NotSeeded, Ok, Sink, Source, System, Usage, Verdict};
+        let all = [Ok, System, Usage, Config, Source, Sink, Bind, NotSeeded, Verdict];
+        all.into_iter().find(|exit| *exit as i32 == code).unwrap_or(System)
+    }
 }
 
 impl From<Exit> for ExitCode {

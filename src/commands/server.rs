@@ -1,6 +1,7 @@
 //! `server`: the reader thread and the event loop, from the configuration to the last BYE.
 
-use super::{Exit, Failure, signals};
+use super::halves::{self, Half};
+use super::{Exit, Failure};
 use crate::config::{Config, ServerConfig};
 use crate::keys::PrivateKey;
 use crate::sample::Sample;
@@ -8,7 +9,7 @@ use crate::server::core::{MakeCodec, Server};
 use crate::server::event_loop::{EventLoop, LISTENERS_MAX, Reload, Setup};
 use crate::source::reader::Reader;
 use crate::status::SourceStatus;
-use crate::sys;
+use crate::sys::{self, doors};
 use crate::wire::hedge::Hedge;
 use crate::wire::native::{Responder, SharedHedge, public_key};
 use ::log::{error, info, warn};
@@ -28,7 +29,7 @@ const BACKLOG: i32 = 1024;
 ///
 /// # Errors
 /// A sentence and a code: what cannot be listened on, what the system refuses.
-pub fn run(config: ServerConfig, path: &Path) -> Result<(), Failure> {
+pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
     let listeners = listen_all(&config.listen)?;
     for listener in &listeners {
         info!("listening on {}", listener.local_addr()?);
@@ -47,14 +48,30 @@ pub fn run(config: ServerConfig, path: &Path) -> Result<(), Failure> {
              max-handshakes may need {wanted}: lower them, or raise the limit (ulimit -n, LimitNOFILE=)"
         );
     }
+    doors::note(&config.source.path);
+    let Some(part) = halves::part(config.user.as_deref(), true)? else { return Ok(()) };
+    match part.half {
+        Half::Root(links) => {
+            drop((config, listeners));
+            return Ok(halves::open_for_the_other(links, &part.stop)?);
+        }
+        Half::Network(links) => doors::close(Some(links)),
+        Half::Whole => doors::close(None),
+    }
+    let mut on_reload = reload_from(path.to_owned(), &config);
+    if part.is_restarted {
+        if let Some((rules, limits)) = on_reload() {
+            (config.clients.rules, config.limits) = (rules, limits);
+        }
+    }
     let parts = Parts {
-        stop: signals::stop()?,
-        reload: signals::reload()?,
-        on_reload: reload_from(path.to_owned(), &config),
+        stop: part.stop,
+        reload: part.reload,
+        on_reload,
         on_ready: Box::new(|| sys::notify::notify(sys::notify::WELL)),
     };
     let (event_loop, reader, _) = assemble(config, listeners, parts)?;
-    std::thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
+    sys::thread::spawn("reader", Box::new(move || reader.run()))?;
     event_loop.run()?;
     info!("stopped");
     Ok(())

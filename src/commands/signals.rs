@@ -1,7 +1,8 @@
 //! Signals as bytes in a socket: a handler only writes one.
 
+use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::low_level::pipe;
+use signal_hook::low_level::{pipe, unregister};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -12,10 +13,7 @@ use std::sync::atomic::AtomicBool;
 /// # Errors
 /// When the system has no descriptor left.
 pub fn stop() -> io::Result<UnixStream> {
-    let (read, write) = UnixStream::pair()?;
-    pipe::register(SIGINT, write.try_clone()?)?;
-    pipe::register(SIGTERM, write)?;
-    Ok(read)
+    register(&[SIGINT, SIGTERM]).map(|(stream, _)| stream)
 }
 
 /// From now on a SIGHUP ends nobody, even if it comes before there is anything to reload: a
@@ -32,9 +30,46 @@ pub fn forgive_early_hangups() -> io::Result<()> {
 /// # Errors
 /// When the system has no descriptor left.
 pub fn reload() -> io::Result<UnixStream> {
+    register(&[SIGHUP]).map(|(stream, _)| stream)
+}
+
+/// Both, for a process that makes copies of itself. To be dropped in the copy, whose signals
+/// would be announced here.
+#[derive(Debug)]
+pub struct Watch {
+    /// As [`stop`].
+    pub stop: UnixStream,
+    /// As [`reload`].
+    pub reload: UnixStream,
+    ids: Vec<SigId>,
+}
+
+impl Watch {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn start() -> io::Result<Watch> {
+        let ((stop, mut ids), (reload, more)) =
+            (register(&[SIGINT, SIGTERM])?, register(&[SIGHUP])?);
+        ids.extend(more);
+        Ok(Watch { stop, reload, ids })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for id in self.ids.drain(..) {
+            unregister(id);
+        }
+    }
+}
+
+fn register(signals: &[i32]) -> io::Result<(UnixStream, Vec<SigId>)> {
     let (read, write) = UnixStream::pair()?;
-    pipe::register(SIGHUP, write)?;
-    Ok(read)
+    let ids = signals.iter().map(|signal| pipe::register(*signal, write.try_clone()?));
+    let ids = ids.collect::<io::Result<_>>()?;
+    Ok((read, ids))
 }
 
 /// Waits for a signal; `false` if none can come any more.

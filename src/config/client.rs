@@ -34,12 +34,15 @@ pub struct ClientConfig {
     pub upstreams: Vec<Upstream>,
     /// Where the bytes go.
     pub sink: Sink,
+    /// Whom the half with the network runs as; `None`: all of it as whoever started it.
+    pub user: Option<String>,
     /// Where the log goes.
     pub log_to: LogTo,
 }
 
 /// Reads the client's tables from the top of the file.
 pub(super) fn read(top: &Table<'_>) -> Result<ClientConfig, ConfigError> {
+    let (user, log_to) = (super::read_user(top)?, super::read_log_to(top)?);
     let client = top.table("client")?;
     client.allow(OWN_KEYS, super::CLIENT_TABLES)?;
     let own_key = client.secret("private-key", "private-key-file", PrivateKey::from_text)?;
@@ -59,7 +62,7 @@ pub(super) fn read(top: &Table<'_>) -> Result<ClientConfig, ConfigError> {
         upstreams.push(upstream);
     }
     let sink = read_sink(&top.table("sink")?)?;
-    Ok(ClientConfig { upstreams, sink, log_to: super::read_log_to(top)? })
+    Ok(ClientConfig { upstreams, sink, user, log_to })
 }
 
 fn read_sink(table: &Table<'_>) -> Result<Sink, ConfigError> {

@@ -4,6 +4,7 @@
 //! a line. It does not know what the text means.
 
 use super::error::ConfigError;
+use crate::sys::doors::{self, Door};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ impl File {
     /// # Errors
     /// As the system says, with `InvalidData` for what is too long or not UTF-8.
     pub(super) fn read(path: &Path) -> io::Result<File> {
-        let mut handle = std::fs::File::open(path)?;
+        let mut handle = doors::open(Door::Files, path)?;
         let about = handle.metadata()?;
         if about.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());

@@ -41,7 +41,7 @@ pub const DEFAULT_PORT: u16 = 8989;
 /// Tables and keys, to tell where a misplaced one belongs. The top has the empty name.
 type Tables = [(&'static str, &'static [&'static str])];
 /// The keys at the top, of both modes.
-const TOP_KEYS: &[&str] = &["mode", "log-to"];
+const TOP_KEYS: &[&str] = &["mode", "user", "log-to"];
 const SERVER_TABLES: &Tables = &[
     ("", TOP_KEYS),
     ("server", server::SERVER_KEYS),
@@ -116,8 +116,8 @@ impl Config {
 }
 
 /// The keys and tables at the top, by mode.
-const SERVER_TOP: &[&str] = &["mode", "log-to", "server", "source", "defaults"];
-const CLIENT_TOP: &[&str] = &["mode", "log-to", "client", "upstream", "sink"];
+const SERVER_TOP: &[&str] = &["mode", "user", "log-to", "server", "source", "defaults"];
+const CLIENT_TOP: &[&str] = &["mode", "user", "log-to", "client", "upstream", "sink"];
 
 fn read(file: &File) -> Result<Config, ConfigError> {
     let document = table::parse(file)?;
@@ -152,6 +152,16 @@ fn read_log_to(top: &Table<'_>) -> Result<LogTo, ConfigError> {
         Some("stderr") => Ok(LogTo::Stderr),
         Some("syslog") => Ok(LogTo::Syslog),
         _ => Err(entry.want("\"auto\", \"stderr\" or \"syslog\"")),
+    }
+}
+
+/// The user that the half with the network runs as. Whether there is one is a question for the
+/// machine that runs it.
+fn read_user(top: &Table<'_>) -> Result<Option<String>, ConfigError> {
+    let Some(entry) = top.entry("user") else { return Ok(None) };
+    match entry.text().filter(|name| is_client_name(name)) {
+        Some(name) => Ok(Some(name.to_owned())),
+        None => Err(entry.want(format_args!("a user's name, {CLIENT_NAME_RULE}"))),
     }
 }
 

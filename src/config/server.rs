@@ -74,12 +74,15 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// The reader thread's settings.
     pub source: Settings,
+    /// Whom all but the opening of files runs as; `None`: whoever started it.
+    pub user: Option<String>,
     /// Where the log goes.
     pub log_to: LogTo,
 }
 
 /// Reads the server's tables from the top of the file.
 pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
+    let (user, log_to) = (super::read_user(top)?, super::read_log_to(top)?);
     let server = top.table("server")?;
     server.allow(SERVER_KEYS, super::SERVER_TABLES)?;
     let source = read_source(&top.table("source")?)?;
@@ -92,7 +95,6 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     let clients_file = server.entry("clients-file").map(|entry| entry.path()).transpose()?;
     let clients_file = clients_file.unwrap_or_else(|| PathBuf::from(super::DEFAULT_CLIENTS_PATH));
     let clients = clients::load_clients(&clients_file, &defaults)?;
-    let log_to = super::read_log_to(top)?;
     Ok(ServerConfig {
         listen,
         private_key,
@@ -101,6 +103,7 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
         defaults,
         limits,
         source,
+        user,
         log_to,
     })
 }

@@ -41,7 +41,9 @@ impl Display for LogTo {
 impl Display for ServerConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let limits = &self.limits;
-        writeln!(f, "mode = \"server\"\nlog-to = \"{}\"\n\n[server]", self.log_to)?;
+        writeln!(f, "mode = \"server\"")?;
+        write_user(f, self.user.as_deref())?;
+        writeln!(f, "log-to = \"{}\"\n\n[server]", self.log_to)?;
         writeln!(f, "listen = {}", list(&self.listen))?;
         writeln!(f, "private-key = {HIDDEN}")?;
         writeln!(f, "clients-file = {}", quoted(self.clients_file.display()))?;
@@ -79,6 +81,10 @@ impl Display for ClientDefaults {
     }
 }
 
+fn write_user(f: &mut Formatter<'_>, user: Option<&str>) -> fmt::Result {
+    user.map_or(Ok(()), |user| writeln!(f, "user = \"{user}\""))
+}
+
 /// A comment, for the clients stand in a file of their own.
 fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
     write!(f, "#   {} {}", rule.name, rule.key)?;
@@ -95,7 +101,9 @@ fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
 
 impl Display for ClientConfig {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "mode = \"client\"\nlog-to = \"{}\"", self.log_to)?;
+        writeln!(f, "mode = \"client\"")?;
+        write_user(f, self.user.as_deref())?;
+        writeln!(f, "log-to = \"{}\"", self.log_to)?;
         let own_key = self.upstreams.iter().find_map(|upstream| match &upstream.kind {
             Kind::Address(address) => Some(&address.private_key),
             _ => None,

@@ -8,7 +8,7 @@
 
 use super::core::{OUTPUT_MAX, OUTSTANDING_MAX, Server, SourceState};
 use super::schedule::{FlowId, LIMIT_BURST};
-use super::session::{EndReason, Peer, SessionId, State};
+use super::session::{EndReason, MESSAGES_BURST, Peer, SessionId, State};
 use super::{ClientRule, Limits};
 use crate::keys::PublicKey;
 use crate::moment::Moment;
@@ -253,7 +253,7 @@ impl World {
         };
         self.say(id, &message);
         if self.dice.below(3000) == 0 {
-            for _ in 0..1100 {
+            for _ in 0..=MESSAGES_BURST + MESSAGES_BURST / 10 {
                 self.say(id, &[PING, 1]);
                 self.server.handle_sent(id, usize::MAX, self.now);
             }

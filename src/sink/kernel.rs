@@ -10,7 +10,6 @@ use crate::sample::Sample;
 use crate::source::fips::BLOCK_BYTES;
 use crate::sys::pipe::{self, Interest};
 use crate::sys::pool::{self, FEED_LEN};
-use crossbeam_channel::select;
 use log::{debug, info, warn};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -137,11 +136,7 @@ impl Supply<'_> {
             if let Some(feed) = self.block.next_feed() {
                 return Some(feed);
             }
-            self.context.status.enter(FeedState::Hungry);
-            let sample: Sample = select! {
-                recv(self.context.samples) -> sample => sample.ok()?,
-                recv(self.context.stop.receiver()) -> _ => return None,
-            };
+            let sample = self.context.take_sample(&self.context.stop).ok()?;
             match self.block.fill(sample) {
                 Filled::No => {}
                 Filled::Passed => self.failures = 0,
@@ -223,8 +218,7 @@ mod tests {
         let (samples, receiver) = crossbeam_channel::unbounded();
         let (trigger, stop) = latch().unwrap();
         let status = Arc::new(FeedStatus::default());
-        let context =
-            Context { samples: receiver, stop, random: || 0, status: Arc::clone(&status) };
+        let context = Context::new(receiver.into(), stop, || 0, Arc::clone(&status));
         for _ in 0..FAILURES_SAID {
             samples.send(Sample::new(vec![0; BLOCK_BYTES])).unwrap();
         }

@@ -28,7 +28,9 @@ pub use status::{FeedState, FeedStatus};
 
 use crate::sample::Sample;
 use crate::sys::latch::Latch;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, select};
+use pump::PumpEnd;
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -136,12 +138,55 @@ pub struct Feed {
     pub ended: Receiver<Result<(), SinkError>>,
 }
 
+/// Where a sink's samples come from.
+#[derive(Debug)]
+pub struct Intake {
+    /// The samples.
+    pub samples: Receiver<Sample>,
+    /// Told each time when the sink wants one; of capacity one. For whoever must not fetch
+    /// before.
+    pub wishes: Option<Sender<()>>,
+}
+
+impl From<Receiver<Sample>> for Intake {
+    /// From those who fetch ahead.
+    fn from(samples: Receiver<Sample>) -> Self {
+        Intake { samples, wishes: None }
+    }
+}
+
 /// What every sink's loop works with.
 struct Context {
-    samples: Receiver<Sample>,
+    intake: Intake,
+    /// Wished for and not yet received.
+    has_wished: Cell<bool>,
     stop: Latch,
     random: fn() -> u64,
     status: Arc<FeedStatus>,
+}
+
+impl Context {
+    fn new(intake: Intake, stop: Latch, random: fn() -> u64, status: Arc<FeedStatus>) -> Self {
+        Context { intake, has_wished: Cell::new(false), stop, random, status }
+    }
+
+    /// Waits for a sample, for as long as `gone` is not released and we are not to end.
+    fn take_sample(&self, gone: &Latch) -> Result<Sample, PumpEnd> {
+        self.status.enter(FeedState::Hungry);
+        if let Some(wishes) = self.intake.wishes.as_ref().filter(|_| !self.has_wished.get()) {
+            // There is room for the only one.
+            let _ = wishes.try_send(());
+            self.has_wished.set(true);
+        }
+        select! {
+            recv(self.intake.samples) -> sample => {
+                self.has_wished.set(false);
+                sample.map_err(|_| PumpEnd::Stopped)
+            }
+            recv(self.stop.receiver()) -> _ => Err(PumpEnd::Stopped),
+            recv(gone.receiver()) -> _ => Err(PumpEnd::Gone),
+        }
+    }
 }
 
 /// Opens `sink` and starts the feed thread, which ends when `stop` is released: then a child
@@ -152,12 +197,12 @@ struct Context {
 /// [`SinkError`] when the sink cannot be had: a missing rngd, a FIFO that is none.
 pub fn start(
     sink: &Sink,
-    samples: Receiver<Sample>,
+    intake: impl Into<Intake>,
     stop: &Latch,
     random: fn() -> u64,
 ) -> Result<Feed, SinkError> {
     let status = Arc::new(FeedStatus::default());
-    let context = Context { samples, stop: stop.clone(), random, status: Arc::clone(&status) };
+    let context = Context::new(intake.into(), stop.clone(), random, Arc::clone(&status));
     let work: Box<dyn FnOnce() -> Result<(), SinkError> + Send> = match sink {
         Sink::Rngd { command } => {
             let program = supervise::Program::new(command.clone())?;
@@ -178,14 +223,12 @@ pub fn start(
     };
     let (sender, ended) = crossbeam_channel::bounded(1);
     let feed = Feed { status: Arc::clone(&status), ended };
-    std::thread::Builder::new()
-        .name("feed".into())
-        .spawn(move || {
-            let result = work();
-            status.enter(FeedState::Stopped);
-            // Nobody may be listening any more.
-            let _ = sender.send(result);
-        })
-        .map_err(SinkError::System)?;
+    let feeding = move || {
+        let result = work();
+        status.enter(FeedState::Stopped);
+        // Nobody may be listening any more.
+        let _ = sender.send(result);
+    };
+    crate::sys::thread::spawn("feed", Box::new(feeding)).map_err(SinkError::System)?;
     Ok(feed)
 }

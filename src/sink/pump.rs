@@ -8,7 +8,6 @@ use super::{Context, FeedState};
 use crate::sample::Sample;
 use crate::sys::latch::Latch;
 use crate::sys::pipe::{self, Interest, WRITE_LEN_MAX};
-use crossbeam_channel::select;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -44,7 +43,7 @@ impl<'a> Pump<'a> {
             }
             let mut sample = match self.rest.take() {
                 Some(rest) => rest,
-                None => match self.take_sample(gone) {
+                None => match self.context.take_sample(gone) {
                     Ok(sample) => sample,
                     Err(end) => return end,
                 },
@@ -82,15 +81,6 @@ impl<'a> Pump<'a> {
             Err(error) => Some(PumpEnd::Broken(error)),
         }
     }
-
-    fn take_sample(&self, gone: &Latch) -> Result<Sample, PumpEnd> {
-        self.context.status.enter(FeedState::Hungry);
-        select! {
-            recv(self.context.samples) -> sample => sample.map_err(|_| PumpEnd::Stopped),
-            recv(self.context.stop.receiver()) -> _ => Err(PumpEnd::Stopped),
-            recv(gone.receiver()) -> _ => Err(PumpEnd::Gone),
-        }
-    }
 }
 
 /// Writes what fits without waiting; 0 if it fits no more, or not now.
@@ -118,7 +108,7 @@ mod tests {
         let (sender, samples) = unbounded();
         let (trigger, stop) = latch().unwrap();
         let status = Arc::new(FeedStatus::default());
-        (Context { samples, stop, random: || 0, status }, sender, trigger)
+        (Context::new(samples.into(), stop, || 0, status), sender, trigger)
     }
 
     fn shrunk_pipe() -> (File, File) {

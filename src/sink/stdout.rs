@@ -43,7 +43,7 @@ mod tests {
             let (_trigger, stop) = crate::sys::latch::latch().unwrap();
             samples.send(Sample::new(vec![1; 10])).unwrap();
             let status = Arc::new(FeedStatus::default());
-            run(&file, Context { samples: receiver, stop, random: || 0, status })
+            run(&file, Context::new(receiver.into(), stop, || 0, status))
         };
         let (reader, writer) = pipe::pipe().unwrap();
         drop(reader);

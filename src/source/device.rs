@@ -3,6 +3,7 @@
 //! Owns the open file and the kernel's view of its hardware generator. It does not judge the
 //! bytes.
 
+use crate::sys::doors::{self, Door};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -100,7 +101,7 @@ impl Device {
     /// # Errors
     /// [`DeviceError`], if it cannot be opened or no generator is behind it.
     pub fn open(path: &Path, offset: u64) -> Result<Self, DeviceError> {
-        let mut file = File::open(path)?;
+        let mut file = doors::open(Door::Source, path)?;
         let metadata = file.metadata()?;
         let is_seekable = metadata.file_type().is_file() || metadata.file_type().is_block_device();
         if is_seekable {

@@ -1,19 +1,22 @@
-//! The operating system: clock, kernel randomness, pipes, processes, service manager, syslog. The
-//! only place for `unsafe`.
+//! The operating system: clock, kernel randomness, pipes, processes, privileges, service manager,
+//! syslog. The only place for `unsafe`.
 //!
 //! Owns every call that the standard library does not offer, each behind a safe function
 //! that says what it needs. It decides nothing.
 #![allow(unsafe_code)]
 
 pub mod clock;
+pub mod doors;
 pub mod harden;
 pub mod latch;
 pub mod lock;
 pub mod notify;
 pub mod pipe;
 pub mod pool;
+pub mod privilege;
 pub mod process;
 pub mod random;
 pub mod syslog;
+pub mod thread;
 
 pub use clock::now;

@@ -3,16 +3,32 @@
 //! Owns the datagrams, and what the manager's watchdog expects. Does nothing where no manager
 //! asked for it.
 
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Ready, and alive: what to say first when we are useful, and again every [`watchdog_span`].
 pub const WELL: &str = "READY=1\nWATCHDOG=1";
 
+/// To the process that the manager started, where that is not this one.
+static RELAY: OnceLock<File> = OnceLock::new();
+
+/// From now on [`notify`] writes a byte here: the manager believes the process that it started
+/// and no other. Whoever reads it says what there is to say.
+pub fn relay_through(pipe: File) {
+    let _ = RELAY.set(pipe);
+}
+
 /// Tells the service manager a state, as `READY=1`. Silent where `NOTIFY_SOCKET` is not set,
 /// and where the manager does not listen: there is nobody to complain to.
 pub fn notify(state: &str) {
+    if let Some(mut relay) = RELAY.get() {
+        let _ = relay.write(&[1]);
+        return;
+    }
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let Ok(socket) = UnixDatagram::unbound() else { return };
     #[cfg(target_os = "linux")]

@@ -1,10 +1,10 @@
 //! Child processes: what the standard library does not offer for supervising them.
 //!
-//! Owns the calls; `child` says when. Privileges of our own process will live here too.
+//! Owns the calls; `child` says when, and `commands` where netrng itself becomes several.
 
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
 
 /// How to ask a process to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,27 +21,73 @@ pub enum Ending {
 /// long as the child shall. Only Linux has this (`PR_SET_PDEATHSIG`); elsewhere a child whose
 /// parent is killed learns of it by the end of its stdin.
 pub fn die_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    // SAFETY: between fork and exec the hook makes two system calls; it neither allocates nor
+    // takes a lock.
+    unsafe { command.pre_exec(move || die_with(parent)) };
+}
+
+/// The calling process gets SIGTERM when `parent`, which started it, ends. A change of its
+/// user takes that back, so it is to be called after one. Linux only, as [`die_with_parent`].
+///
+/// # Errors
+/// When `parent` has ended already.
+pub fn die_with(parent: u32) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        let parent = std::process::id();
-        let hook = move || {
-            let signal = libc::c_ulong::try_from(libc::SIGTERM).unwrap_or_default();
-            // SAFETY: takes integers only.
-            if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // A parent that died before the call above would never be noticed.
-            if std::os::unix::process::parent_id() != parent {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            Ok(())
-        };
-        // SAFETY: between fork and exec the hook makes two system calls; it neither
-        // allocates nor takes a lock.
-        unsafe { command.pre_exec(hook) };
+        let signal = libc::c_ulong::try_from(libc::SIGTERM).unwrap_or_default();
+        // SAFETY: takes integers only.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = command;
+    // A parent that died before the call above would never be noticed.
+    match std::os::unix::process::parent_id() == parent {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// Makes a copy of this process, in which the answer is `None`; here it is the copy's number.
+/// The copy leads a process group of its own, so Ctrl-C does not reach it.
+///
+/// Only for a process of one thread: of the others the copy would have the locks that they
+/// held, and nobody to release them.
+///
+/// # Errors
+/// When the system has no process left.
+pub fn fork() -> io::Result<Option<u32>> {
+    // SAFETY: there is one thread, so the copy is as whole as the original.
+    match unsafe { libc::fork() } {
+        0 => {
+            // SAFETY: takes integers only.
+            unsafe { libc::setpgid(0, 0) };
+            Ok(None)
+        }
+        pid => u32::try_from(pid).map(Some).map_err(|_| io::Error::last_os_error()),
+    }
+}
+
+/// Sends `signal` to our child `pid`, which must not be reaped yet.
+pub fn signal(pid: u32, signal: libc::c_int) {
+    if let Ok(pid) = libc::pid_t::try_from(pid) {
+        // SAFETY: takes integers only.
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
+/// Waits until our child `pid` has ended; how it did.
+///
+/// # Errors
+/// When `pid` is no child of ours.
+pub fn reap(pid: u32) -> io::Result<ExitStatus> {
+    wait_without_reaping(pid)?;
+    let mut status = 0;
+    // SAFETY: `status` is valid for the call to fill.
+    match unsafe { libc::waitpid(pid as libc::pid_t, &raw mut status, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(ExitStatus::from_raw(status)),
+    }
 }
 
 /// The child leads a process group of its own: Ctrl-C on our terminal does not reach it, and
@@ -106,7 +152,6 @@ pub fn device_and_inode(fd: std::os::fd::BorrowedFd<'_>) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt;
 
     #[test]
     fn a_signal_reaches_the_whole_group_and_the_child_is_still_there_to_reap() {

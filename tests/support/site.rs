@@ -41,6 +41,7 @@ pub struct Site {
     pub address: String,
     /// The server's public key.
     pub public_key: String,
+    top_lines: Vec<String>,
     server_lines: Vec<String>,
     source_lines: Vec<String>,
 }
@@ -71,6 +72,7 @@ impl Site {
             dir,
             address: address.to_owned(),
             public_key: public.trim().to_owned(),
+            top_lines: Vec::new(),
             server_lines: Vec::new(),
             source_lines: Vec::new(),
         };
@@ -83,6 +85,14 @@ impl Site {
     /// A path in the site's directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Sets a key at the top, as in `user = "nobody"`.
+    #[must_use]
+    pub fn top(mut self, line: &str) -> Self {
+        set(&mut self.top_lines, line);
+        self.write_config();
+        self
     }
 
     /// Sets a key of `[server]`, as in `max-clients = 2`.
@@ -121,8 +131,9 @@ impl Site {
         let key_file = self.path("server.key").display().to_string();
         let clients_file = self.path("clients.toml").display().to_string();
         format!(
-            "mode = \"server\"\n\n[server]\nlisten = [\"{}\"]\nprivate-key-file = {key_file:?}\n\
+            "mode = \"server\"\n{}\n[server]\nlisten = [\"{}\"]\nprivate-key-file = {key_file:?}\n\
              clients-file = {clients_file:?}\n{}\n\n[source]\n{}\n",
+            self.top_lines.join("\n"),
             self.address,
             self.server_lines.join("\n"),
             source_lines.join("\n"),
@@ -258,6 +269,12 @@ impl Enrolled {
         let line = self.config.lines().find_map(|line| line.strip_prefix(&start));
         let value = line.and_then(|rest| rest.split('"').next());
         value.unwrap_or_else(|| panic!("no {key} in\n{}", self.config)).to_owned()
+    }
+
+    /// The same client with a line before all others.
+    #[must_use]
+    pub fn preceded_by(&self, line: &str) -> Self {
+        Enrolled { name: self.name.clone(), config: format!("{line}\n{}", self.config) }
     }
 
     /// The same client with another text at `key`.

@@ -174,9 +174,10 @@ impl Running {
             defaults: ClientDefaults::default(),
             limits: Limits::default(),
             source,
+            user: None,
         };
         let (event_loop, reader, source) = assemble(config, vec![listener], parts)?;
-        std::thread::Builder::new().name("reader".into()).spawn(move || reader.run())?;
+        sys::thread::spawn("reader", Box::new(move || reader.run()))?;
         let thread =
             std::thread::Builder::new().name("server".into()).spawn(move || event_loop.run())?;
         if is_ready.recv_timeout(patience).is_err() {

@@ -57,6 +57,14 @@ const TOP_MISTAKES: &Mistakes = &[
         "mode = 'server'\n[sever]",
         "/n:2: sever: unknown key at the top of the file; did you mean `server`?",
     ),
+    (
+        "mode = 'server'\nuser = 'net rng'",
+        r#"/n:2: user: found "net rng"; want a user's name, 1 to 64 letters A-Z a-z, digits, `.`, `_` or `-`"#,
+    ),
+    (
+        "mode = 'client'\n[client]\nuser = 'netrng'",
+        "/n:3: user: unknown key in [client]; it belongs at the top of the file, before any [table]",
+    ),
     ("mode = 'server'\n[[server]]", "/n:2: server: found a list; want a table, [server]"),
     ("mode = 'server'\nserver = 5", "/n:2: server: found 5; want a table, [server]"),
     (

@@ -46,7 +46,7 @@ fn unmask(text: &str, keys: &[&str]) -> String {
 #[test]
 fn an_effective_server_is_the_same_server() {
     let given = server(&with_keys(
-        "mode = 'server'\nlog-to = 'syslog'\n[server]\nprivate-key = '{1}'\nclients-file = 'a\"\\b'\n\
+        "mode = 'server'\nuser = 'netrng'\nlog-to = 'syslog'\n[server]\nprivate-key = '{1}'\nclients-file = 'a\"\\b'\n\
          listen = ['192.0.2.1', '[::1]:0']\nmax-clients = 7\nmax-waiting = 0\n\
          max-handshakes = 8\nmax-handshakes-per-address = 3\nhandshakes-per-s = 7\nhandshakes-per-s-per-address = 2\n\
          handshake-timeout = '1.5 s'\nidle-timeout = '1 min'\nwrite-timeout = '100 ms'\n\

@@ -150,11 +150,11 @@ fn the_clients_part_states_the_defaults() {
 fn the_full_file_names_every_key() {
     let [server, client, clients] = parts();
     for (part, keys) in [
-        (server, &["mode"][..]),
+        (server, crate::config::TOP_KEYS),
         (server, server::SERVER_KEYS),
         (server, server::SOURCE_KEYS),
         (server, clients::DEFAULTS_KEYS),
-        (client, &["mode"]),
+        (client, crate::config::TOP_KEYS),
         (client, client::OWN_KEYS),
         (client, upstream::UPSTREAM_KEYS),
         (client, client::SINK_KEYS),

@@ -1,0 +1,184 @@
+//! Files that only root may open, for a half of netrng that is not root: it asks the half that
+//! is, and gets the open descriptor (`SCM_RIGHTS`, unix(7)).
+//!
+//! Owns the list of what may be asked for, which is made before the halves part: what the
+//! configuration was read from, and the source. They ask by its number, so no path ever comes
+//! from the half that talks to strangers.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Two of them, so that a FIFO that waits for its writer keeps no reload waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// For the source.
+    Source = 0,
+    /// For the configuration and what it names.
+    Files = 1,
+}
+
+/// What may be opened again.
+static NOTED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// Whom to ask, by [`Door`]; nobody in a process that opens for itself. Not set while the list
+/// still grows.
+static ASKED: OnceLock<Option<[Mutex<UnixStream>; 2]>> = OnceLock::new();
+
+/// Puts `path` on the list of what may be opened after the halves have parted.
+pub fn note(path: &Path) {
+    NOTED.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+}
+
+/// The list is complete. From now on [`open`] asks the other half, if there is one.
+pub fn close(links: Option<[UnixStream; 2]>) {
+    let _ = ASKED.set(links.map(|links| links.map(Mutex::new)));
+}
+
+/// As [`File::open`]; in a half that is not root, opened by the other one if it was opened or
+/// noted before they parted.
+///
+/// # Errors
+/// As the system says, to whoever opens it.
+pub fn open(door: Door, path: &Path) -> io::Result<File> {
+    let links = match ASKED.get() {
+        Some(Some(links)) => links,
+        Some(None) => return File::open(path),
+        None => {
+            note(path);
+            return File::open(path);
+        }
+    };
+    let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let number = noted.iter().position(|noted| noted == path).and_then(|n| u32::try_from(n).ok());
+    drop(noted);
+    let Some(number) = number else { return File::open(path) };
+    let mut link = links[door as usize].lock().unwrap_or_else(PoisonError::into_inner);
+    link.write_all(&number.to_ne_bytes())?;
+    receive(&link)
+}
+
+/// Opens what is asked for, until nobody asks any more.
+///
+/// # Errors
+/// When the other half has ended in the middle of an answer.
+pub fn serve(mut link: &UnixStream) -> io::Result<()> {
+    let mut number = [0; 4];
+    while link.read_exact(&mut number).is_ok() {
+        let number = usize::try_from(u32::from_ne_bytes(number)).unwrap_or(usize::MAX);
+        let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = noted.get(number).cloned();
+        drop(noted);
+        match path.ok_or(io::ErrorKind::NotFound.into()).and_then(File::open) {
+            Ok(file) => send(link, 0, Some(&file))?,
+            Err(error) => send(link, error.raw_os_error().unwrap_or(libc::EINVAL), None)?,
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of a descriptor.
+#[allow(clippy::cast_possible_truncation, reason = "four")]
+const DESCRIPTOR_LEN: libc::c_uint = size_of::<libc::c_int>() as libc::c_uint;
+
+/// Room for a message with one descriptor, placed as its head wants to be.
+#[repr(C)]
+union Control {
+    head: libc::cmsghdr,
+    room: [u8; 64],
+}
+
+/// `code`: why there is no file; 0 if there is.
+fn send(link: &UnixStream, code: i32, file: Option<&File>) -> io::Result<()> {
+    let mut code = code.to_ne_bytes();
+    let mut control = Control { room: [0; 64] };
+    let mut part = libc::iovec { iov_base: code.as_mut_ptr().cast(), iov_len: code.len() };
+    // SAFETY: an all-zero msghdr is one that has no address and no parts.
+    let mut message = unsafe { zeroed::<libc::msghdr>() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if let Some(file) = file {
+        message.msg_control = (&raw mut control).cast();
+        // SAFETY: arithmetic only, for which CMSG_SPACE and CMSG_LEN are unsafe by name; the
+        // space for one descriptor is less than `control`, so that the head and the data
+        // that the macros point to lie in it.
+        unsafe {
+            message.msg_controllen = libc::CMSG_SPACE(DESCRIPTOR_LEN) as _;
+            let head = libc::CMSG_FIRSTHDR(&raw const message);
+            (*head).cmsg_level = libc::SOL_SOCKET;
+            (*head).cmsg_type = libc::SCM_RIGHTS;
+            (*head).cmsg_len = libc::CMSG_LEN(DESCRIPTOR_LEN) as _;
+            libc::CMSG_DATA(head).cast::<libc::c_int>().write_unaligned(file.as_raw_fd());
+        }
+    }
+    // SAFETY: `message` points to `part` and `control`, which live through the call, as does
+    // the descriptor in it.
+    let sent = unsafe { libc::sendmsg(link.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn receive(link: &UnixStream) -> io::Result<File> {
+    let mut code = [0; 4];
+    let mut control = Control { room: [0; 64] };
+    let mut part = libc::iovec { iov_base: code.as_mut_ptr().cast(), iov_len: code.len() };
+    // SAFETY: as in `send`.
+    let mut message = unsafe { zeroed::<libc::msghdr>() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of::<Control>() as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_WAITALL;
+    // SAFETY: `message` points to `part` and `control`, which the call may write to.
+    match unsafe { libc::recvmsg(link.as_raw_fd(), &raw mut message, flags) } {
+        4 => {}
+        0.. => return Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => return Err(io::Error::last_os_error()),
+    }
+    // SAFETY: the kernel has filled `control` and said in `message` how far.
+    let head = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    match i32::from_ne_bytes(code) {
+        0 if !head.is_null() => {
+            // SAFETY: a message of ours with code 0 carries one descriptor, which is ours now.
+            Ok(unsafe {
+                File::from_raw_fd(libc::CMSG_DATA(head).cast::<libc::c_int>().read_unaligned())
+            })
+        }
+        0 => Err(io::ErrorKind::InvalidData.into()),
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_and_a_reason_cross_over() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "text").unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        send(&theirs, 0, Some(file.as_file())).unwrap();
+        send(&theirs, libc::ENXIO, None).unwrap();
+        let mut text = String::new();
+        receive(&ours).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
+        assert_eq!(receive(&ours).unwrap_err().raw_os_error(), Some(libc::ENXIO));
+        drop(theirs);
+        assert_eq!(receive(&ours).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    /// Both ends in one process, and so on one list; the other tests here may add to it, but
+    /// what is asked for stays below any number.
+    #[test]
+    fn what_was_not_noted_is_not_opened() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let served = std::thread::spawn(move || serve(&theirs));
+        ours.write_all(&u32::MAX.to_ne_bytes()).unwrap();
+        assert_eq!(receive(&ours).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        drop(ours);
+        served.join().unwrap().unwrap();
+    }
+}
