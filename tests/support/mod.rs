@@ -8,6 +8,7 @@
 #![allow(unreachable_pub, reason = "a module of several crates")]
 
 pub mod assessment;
+pub mod board;
 pub mod deal;
 pub mod feed;
 pub mod ledger;

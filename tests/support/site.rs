@@ -255,7 +255,8 @@ pub struct Enrolled {
 }
 
 impl Enrolled {
-    fn new(name: &str, printed: &str) -> Self {
+    /// The client whose config `netrng enroll` has printed, here or on another machine.
+    pub fn new(name: &str, printed: &str) -> Self {
         let end = printed.find("\n[sink]").unwrap_or(printed.len());
         Enrolled { name: name.to_owned(), config: printed[..end].to_owned() }
     }
