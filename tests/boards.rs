@@ -5,7 +5,8 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use support::board::{Board, boot_command};
 use support::feed::{Feed, Mood};
@@ -31,10 +32,10 @@ fn set_up(board: &mut Board, address: &str) -> String {
     board.succeed(&format!("{SERVICE} start"));
     board.succeed(&format!("{SERVICE} status"));
     board.wait_until(&format!("grep -q '{READY}' {LOG}"));
-    let config = board.succeed(&format!("umask 077; netrng -q enroll alice --address {address}"));
+    board.succeed(&format!("umask 077; netrng enroll alice --address {address} > /tmp/alice.toml"));
     // The server that runs learns of alice only by this.
     board.succeed(&format!("{SERVICE} reload"));
-    config
+    board.succeed("cat /tmp/alice.toml")
 }
 
 /// Boots `name`, lets it serve a client with `rngd` here, and returns all that was credited.
@@ -53,9 +54,9 @@ fn serve(name: &str, generator: &str, rngd: &Rngd, environment: (&str, &str)) ->
     let config = set_up(&mut board, &format!("127.0.0.1:{port}"));
     let path = dir.path().join("alice.toml");
     fs::write(&path, config).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     let watched = rngd.install_watched(&dir.path().join("bin"));
     let mut client = netrng(&["client", "-c"]);
-    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let mut client = Process::start(client.arg(&path).env("PATH", watched.search_path()));
     watched.wait_for_credit(CREDITS);
     assert_eq!(client.terminate().code(), Some(0));
@@ -124,9 +125,9 @@ fn an_alix_serves_its_generator() {
 fn feeding_site(dir: &Path, sink: &str) -> (Site, Feed, Process) {
     let site = Site::with_fifo("source");
     let feed = Feed::new(&site.path("source"), Mood::Good);
-    let server = site.start_server();
     let (_, port) = site.address.rsplit_once(':').unwrap();
     let alice = site.enroll_at("alice", &format!("{HOST}:{port}"));
+    let server = site.start_server();
     fs::create_dir_all(dir.join("etc")).unwrap();
     fs::copy(site.client_config(&alice, sink), dir.join("etc/netrng.toml")).unwrap();
     (site, feed, server)
