@@ -91,7 +91,9 @@ impl Board {
     #[track_caller]
     pub fn wait_until(&mut self, line: &str) {
         // By the board's own clock, which may be slow but ends.
-        let wait = format!("n=0; until {line}; do n=$((n + 1)); [ $n -lt 250 ] || exit 1; sleep 0.2; done");
+        let wait = format!(
+            "n=0; until {line}; do n=$((n + 1)); [ $n -lt 250 ] || exit 1; sleep 0.2; done"
+        );
         self.succeed(&wait);
     }
 
