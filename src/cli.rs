@@ -80,11 +80,30 @@ pub enum Action {
         /// For how long.
         span: Duration,
     },
+    /// Make this machine a server or a client.
+    Setup(Setup),
     /// Show the main job.
     Demo {
         /// For how long.
         span: Duration,
     },
+}
+
+/// What `setup` was told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// `server` or `client`.
+    pub role: String,
+    /// A client's configuration, to be installed.
+    pub config: Option<PathBuf>,
+    /// Do it, instead of printing how.
+    pub apply: bool,
+    /// Another system than the one found.
+    pub system: Option<String>,
+    /// Another init system than the one found.
+    pub init: Option<String>,
+    /// The folder with the system, if not this one.
+    pub root: Option<PathBuf>,
 }
 
 /// The whole command line, for parsing, help, manual and completions.
@@ -167,6 +186,7 @@ pub fn command() -> Command {
                 )
                 .arg(seconds("5", "How long to read")),
         )
+        .subcommand(setup_command())
         .subcommand(
             Command::new("demo")
                 .about(
@@ -174,6 +194,51 @@ pub fn command() -> Command {
                 )
                 .arg(seconds("10", "How long to draw")),
         )
+}
+
+fn setup_command() -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    let path = |name, value, help| option(name, value, help).value_parser(value_parser!(PathBuf));
+    Command::new("setup")
+        .about("Print the steps that make this machine a server or a client, or do them")
+        .arg(
+            Arg::new("role")
+                .value_name("ROLE")
+                .required(true)
+                .help("What it is to be: server or client"),
+        )
+        .arg(path("config", "FILE", "A client's configuration, from `netrng enroll`").short('c'))
+        .arg(
+            Arg::new("apply")
+                .long("apply")
+                .action(ArgAction::SetTrue)
+                .help("Do what is not done yet (Debian and its kin; root)"),
+        )
+        .arg(option(
+            "system",
+            "NAME",
+            "debian, rhel, gentoo, alpine, openwrt or freebsd [default: as found]",
+        ))
+        .arg(option(
+            "init",
+            "NAME",
+            "systemd, procd, openrc, runit, upstart, rcd or sysvinit [default: as found]",
+        ))
+        .arg(path("root", "DIR", "Set up the system in this folder: an image, a chroot"))
+}
+
+fn setup_of(matches: &ArgMatches) -> Setup {
+    let path = |name| matches.get_one::<PathBuf>(name).cloned();
+    Setup {
+        role: text(matches, "role").unwrap_or_default(),
+        config: path("config"),
+        apply: matches.get_flag("apply"),
+        system: text(matches, "system"),
+        init: text(matches, "init"),
+        root: path("root"),
+    }
 }
 
 fn seconds(default: &'static str, help: &'static str) -> Arg {
@@ -220,6 +285,7 @@ where
             source: sub.get_one::<PathBuf>("source").cloned().unwrap_or_default(),
             span: span_of(sub),
         },
+        "setup" => Action::Setup(setup_of(sub)),
         _ => Action::Demo { span: span_of(sub) },
     };
     Ok(Invocation { action, verbosity })
@@ -264,6 +330,9 @@ mod tests {
                 address: Some("board:8989".into()),
             }
         );
+        let setup = Setup { role: "server".into(), apply: true, ..Setup::default() };
+        assert_eq!(action("netrng setup server --apply"), Action::Setup(setup));
+        assert!(parse(["netrng", "setup"]).is_err());
         assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
         assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);
         assert!(parse(["netrng", "demo", "--seconds", "0"]).is_err());

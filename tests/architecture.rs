@@ -26,6 +26,9 @@ const PURE: &[&str] = &[
     "server/schedule.rs",
     "server/session.rs",
     "commands/demo/verdict.rs",
+    "commands/setup/plan.rs",
+    "commands/setup/script.rs",
+    "commands/setup/systems.rs",
 ];
 
 /// What a pure module must not name.

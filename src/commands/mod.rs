@@ -13,6 +13,7 @@ pub mod halves;
 pub mod keys;
 pub mod log;
 pub mod server;
+pub mod setup;
 pub mod signals;
 
 use crate::config::ConfigError;

@@ -8,11 +8,13 @@ init=$1
 cache=${NETRNG_CACHE:?set by tests/run}/debian
 root=$cache/$init
 
+# No udev where only its init script would start it: booted outside a real container that mounts
+# the machine's own /dev and gives all its devices other owners.
 case $init in
 systemd) packages="systemd-sysv udev" ;;
-sysvinit) packages="sysvinit-core sysv-rc udev" ;;
-openrc) packages="sysvinit-core openrc udev" ;;
-runit) packages="runit-init udev" ;;
+sysvinit) packages="sysvinit-core sysv-rc" ;;
+openrc) packages="sysvinit-core openrc" ;;
+runit) packages="runit-init" ;;
 *) printf 'no Debian root with init system "%s"\n' "$init" >&2; exit 2 ;;
 esac
 

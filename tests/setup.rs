@@ -1,0 +1,382 @@
+//! `netrng setup` on real Debian roots, one for each init system that Debian has: what the first
+//! run changes, that the second changes nothing, and that what it set up works.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use support::process::{self, Finished, Process, Stdout, binary, command, netrng};
+use support::site::READY;
+use support::wait::{self, PATIENCE};
+use tempfile::TempDir;
+
+/// The first root takes two minutes to make, and packages come over the network.
+const ROOT_PATIENCE: Duration = Duration::from_secs(400);
+
+/// Each init system with the link that shows it starts netrng at boot.
+const INITS: &[(&str, &str)] = &[
+    ("systemd", "etc/systemd/system/multi-user.target.wants/netrng.service"),
+    ("sysvinit", "etc/rc2.d/S01netrng"),
+    ("openrc", "etc/runlevels/default/netrng"),
+    ("runit", "etc/runit/runsvdir/default/netrng"),
+];
+
+/// Runs to the end, however long it takes within [`ROOT_PATIENCE`].
+fn finish(command: &mut Command) -> Finished {
+    let mut process = Process::start_with(command, std::process::Stdio::null(), Stdout::Keep);
+    let status = process.wait(ROOT_PATIENCE);
+    Finished {
+        code: status.code(),
+        stdout: String::from_utf8_lossy(&process.stdout_at_end()).into_owned(),
+        stderr: process.log_at_end(),
+    }
+}
+
+/// A Debian of our own.
+struct Root(TempDir);
+
+impl Root {
+    fn new(init: &str) -> Self {
+        let made = finish(command("tests/support/debian-root.sh").arg(init)).success();
+        // Beside the original: in /tmp there may be no room, or no device nodes.
+        let cache = Path::new(made.trim()).parent().unwrap();
+        let root = Root(TempDir::with_prefix_in("setup-", cache).unwrap());
+        finish(command("cp").arg("-a").arg(made.trim()).arg(root.folder())).success();
+        root
+    }
+
+    /// Not the temporary folder itself: what boots it leaves a lock beside it.
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("root")
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder().join(path)
+    }
+
+    /// `netrng setup` for it.
+    fn setup(&self, arguments: &[&str]) -> Finished {
+        finish(netrng(&["setup", "--root"]).arg(self.folder()).args(arguments))
+    }
+
+    /// A program in it, which has /proc and the machine's generator.
+    fn command(&self, arguments: &[&str]) -> Command {
+        // The mounts are of a namespace that ends with the program.
+        let mut inside = command("unshare");
+        inside.args(["--mount", "sh", "-ec"]);
+        inside.arg(
+            "root=$1; shift; mount -t proc proc $root/proc; : >> $root/dev/hwrng
+             mount --bind /dev/hwrng $root/dev/hwrng; exec chroot $root \"$@\"",
+        );
+        inside.arg("sh").arg(self.folder()).args(arguments);
+        inside
+    }
+
+    /// What it says of itself: each file with inode, mode, owner, and when it last changed in
+    /// any way, be it to the same content.
+    fn state(&self) -> String {
+        let format = "%p %y %i %m %U %G %s %C@ %l\n";
+        finish(command("find").arg(self.folder()).args(["-printf", format])).success()
+    }
+
+    /// The mode of a file, and whether it belongs to root and the group netrng.
+    fn access(&self, path: &str) -> (u32, bool) {
+        let about = fs::metadata(self.path(path)).unwrap();
+        let groups = fs::read_to_string(self.path("etc/group")).unwrap();
+        let line = groups.lines().find_map(|line| line.strip_prefix("netrng:x:")).unwrap();
+        let group: u32 = line.trim_end_matches(':').parse().unwrap();
+        (about.mode() & 0o777, about.uid() == 0 && about.gid() == group)
+    }
+
+    /// Runs `setup` again and holds it to its word.
+    fn assert_nothing_changes(&self, arguments: &[&str]) {
+        let before = self.state();
+        let said = self.setup(arguments).success();
+        assert!(said.contains("nothing to do: all "), "{said}");
+        assert!(!said.contains(" doing: "), "{said}");
+        let after = self.state();
+        let changed: Vec<_> = after.lines().filter(|line| !before.contains(*line)).collect();
+        assert!(before == after, "the second run changed {changed:#?}");
+    }
+}
+
+/// A server and a client, set up by nothing but `setup` and `enroll`; the client's rngd gets
+/// the server's bytes.
+fn from_nothing_to_rngd(init: &str, enabled: &str) {
+    let server = Root::new(init);
+    let said = server.setup(&["server", "--apply"]).success();
+    assert!(said.contains(" steps done now"), "{said}");
+    assert!(fs::symlink_metadata(server.path(enabled)).is_ok(), "{init}: no {enabled}\n{said}");
+    assert_eq!(server.access("etc/netrng"), (0o750, true));
+    assert_eq!(server.access("etc/netrng/server.key").0, 0o600);
+    assert_eq!(server.access("etc/netrng/clients.toml").0, 0o600);
+    let key = said.lines().find_map(|line| line.strip_prefix("The public key of this server: "));
+    assert_eq!(key.map(str::len), Some(44), "{said}");
+    server.assert_nothing_changes(&["server", "--apply"]);
+    let checked = finish(&mut server.command(&["netrng", "check"])).success();
+    assert!(checked.contains(key.unwrap()), "{checked}");
+
+    let enroll = ["netrng", "enroll", "alice", "--address", "127.0.0.1:8989"];
+    let config = finish(&mut server.command(&enroll)).success();
+    let client = Root::new(init);
+    let path = client.path("alice.toml");
+    fs::write(&path, &config).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let arguments = ["client", "--config", path.to_str().unwrap(), "--apply"];
+    client.setup(&arguments).success();
+    assert!(fs::symlink_metadata(client.path(enabled)).is_ok(), "{init}: no {enabled}");
+    let named = config.replacen("mode = \"client\"\n", "mode = \"client\"\nuser = \"netrng\"\n", 1);
+    assert_ne!(named, config);
+    assert_eq!(fs::read_to_string(client.path("etc/netrng.toml")).unwrap(), named);
+    assert_eq!(client.access("etc/netrng.toml").0, 0o600);
+    client.assert_nothing_changes(&arguments);
+
+    // In a network of their own: the port is everybody's.
+    let run = ["netrng", "run", "-c", "/etc/netrng.toml"];
+    let mut network = command("unshare");
+    network.args(["--net", "sh", "-ec", "ip link set lo up; exec \"$@\"", "sh"]);
+    let inside = server.command(&run);
+    let running = Process::start(network.arg(inside.get_program()).args(inside.get_args()));
+    running.wait_for(READY);
+    let inside = client.command(&run);
+    let mut joined = command("nsenter");
+    joined.args(["--net", "--target", &running.pid().to_string()]);
+    let mut feeding = Process::start(joined.arg(inside.get_program()).args(inside.get_args()));
+    running.wait_for("alice");
+    feeding.wait_for("rngd: started");
+    feeding.wait_for("127.0.0.1:8989: gives bytes");
+    assert!(feeding.try_wait().is_none());
+    feeding.terminate();
+}
+
+#[test]
+fn systemd_from_nothing_to_rngd() {
+    from_nothing_to_rngd(INITS[0].0, INITS[0].1);
+}
+
+#[test]
+fn sysvinit_from_nothing_to_rngd() {
+    from_nothing_to_rngd(INITS[1].0, INITS[1].1);
+}
+
+#[test]
+fn openrc_from_nothing_to_rngd() {
+    from_nothing_to_rngd(INITS[2].0, INITS[2].1);
+}
+
+#[test]
+fn runit_from_nothing_to_rngd() {
+    from_nothing_to_rngd(INITS[3].0, INITS[3].1);
+}
+
+/// A system that runs, with processes and a network of its own.
+struct Booted {
+    _container: Process,
+    /// Its first process, as we see it.
+    first: u32,
+}
+
+impl Booted {
+    /// In a container with a /dev, a clock and a name that are not the machine's.
+    fn new(root: &Root) -> Self {
+        let mut start = command("systemd-nspawn");
+        start.args(["--register=no", "--keep-unit", "--boot", "--private-network"]);
+        start.args(["--console=pipe", "--directory"]).arg(root.path(""));
+        let container = Process::start(&mut start);
+        let first = wait::until("the first process", PATIENCE, || {
+            descendants(container.pid()).into_iter().find(|pid| {
+                let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                let mut ids = status.lines().filter_map(|line| line.strip_prefix("NSpid:"));
+                ids.next().is_some_and(|ids| ids.ends_with("\t1"))
+            })
+        });
+        Booted { _container: container, first }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Finished {
+        let mut inside = command("nsenter");
+        inside.args(["--target", &self.first.to_string()]);
+        inside.args(["--mount", "--net", "--pid", "--ipc", "--uts", "--root", "--wd"]);
+        finish(inside.args(arguments))
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        // The kernel ends with it all that it started. It is our child's child.
+        let _ = Command::new("kill").args(["-KILL", &self.first.to_string()]).status();
+    }
+}
+
+fn descendants(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let children = text.split_whitespace().filter_map(|word| word.parse().ok());
+    children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
+}
+
+/// On a system that runs, the service runs afterwards, with the configuration that was there.
+fn starts_where_the_system_runs(init: &str, booted: &[&str]) {
+    let root = Root::new(init);
+    fs::copy(binary(), root.path("root/netrng")).unwrap();
+    fs::remove_file(root.path("usr/sbin/policy-rc.d")).unwrap();
+    // Not the machine's own generator: the group of its device would change.
+    let config = "mode = \"server\"\nuser = \"netrng\"\n[server]\nprivate-key-file = \"/etc/netrng/server.key\"\n\
+                  [source]\ndevice = \"/dev/urandom\"\n";
+    fs::write(root.path("etc/netrng.toml"), config).unwrap();
+    let device = || fs::metadata("/dev/hwrng").map(|about| (about.mode(), about.gid())).unwrap();
+    let before = device();
+    let system = Booted::new(&root);
+    wait::until("the boot", ROOT_PATIENCE, || (system.run(booted).code == Some(0)).then_some(()));
+
+    let said = system.run(&["/root/netrng", "setup", "server", "--apply"]).success();
+    assert!(said.contains("yours, stays as it is: The configuration;"), "{said}");
+    // runit starts what is enabled, within five seconds.
+    let port = format!("{:04X}", 8989);
+    wait::until_true("a server that listens", || {
+        system.run(&["grep", &format!(":{port} "), "/proc/net/tcp"]).code == Some(0)
+    });
+    assert_eq!(said.contains("doing: The service runs"), init != "runit", "{said}");
+    let again = system.run(&["/root/netrng", "setup", "server", "--apply"]).success();
+    assert!(again.contains("nothing to do: all "), "{again}");
+    assert_eq!(fs::read_to_string(root.path("etc/netrng.toml")).unwrap(), config);
+    assert_eq!(device(), before, "the machine's own device was touched");
+}
+
+#[test]
+fn systemd_starts_it() {
+    starts_where_the_system_runs("systemd", &["systemctl", "is-system-running", "--wait"]);
+}
+
+#[test]
+fn sysvinit_starts_it() {
+    starts_where_the_system_runs("sysvinit", &["sh", "-c", "runlevel | grep 2$"]);
+}
+
+#[test]
+fn openrc_starts_it() {
+    starts_where_the_system_runs("openrc", &["sh", "-c", "runlevel | grep 2$"]);
+}
+
+#[test]
+fn runit_starts_it() {
+    starts_where_the_system_runs("runit", &["test", "-e", "/run/runit.stopit"]);
+}
+
+#[test]
+fn what_an_admin_changed_stays_and_what_an_older_netrng_wrote_goes() {
+    let root = Root::new("sysvinit");
+    root.setup(&["server", "--apply"]).success();
+    let (service, shipped) = ("etc/init.d/netrng", "etc/netrng/shipped/etc/init.d/netrng");
+    let ours = fs::read_to_string(root.path(service)).unwrap();
+    // An older netrng's, unchanged.
+    fs::write(root.path(service), "#!/bin/sh\n# old\n").unwrap();
+    fs::write(root.path(shipped), "#!/bin/sh\n# old\n").unwrap();
+    let said = root.setup(&["server", "--apply"]).success();
+    assert!(said.contains("1 of ") && said.contains("doing: The service, for sysvinit"), "{said}");
+    assert_eq!(fs::read_to_string(root.path(service)).unwrap(), ours);
+
+    // The admin's, and a configuration that is nobody else's business.
+    let mine = ours + "# and mine\n";
+    fs::write(root.path(service), &mine).unwrap();
+    let config = fs::read_to_string(root.path("etc/netrng.toml")).unwrap() + "max-clients = 7\n";
+    fs::write(root.path("etc/netrng.toml"), &config).unwrap();
+    root.assert_nothing_changes(&["server", "--apply"]);
+    let said = root.setup(&["server"]).success();
+    assert_eq!(said.matches("(yours: stays as it is)").count(), 2, "{said}");
+    assert_eq!(fs::read_to_string(root.path(service)).unwrap(), mine);
+    assert_eq!(fs::read_to_string(root.path("etc/netrng.toml")).unwrap(), config);
+
+    // It is a server's, so it cannot be a client's machine; nothing is enabled behind that.
+    let refused = root.setup(&["client", "--apply"]);
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    assert!(refused.stdout.contains("/etc/netrng.toml is no client's"), "{refused:#?}");
+    assert!(refused.stderr.contains("a client's; mend that"), "{refused:#?}");
+}
+
+/// The printed script, run in the system itself, does what `--apply` does.
+#[test]
+fn the_printed_script_does_the_same() {
+    let applied = Root::new("openrc");
+    applied.setup(&["server", "--apply"]).success();
+    let pasted = Root::new("openrc");
+    fs::create_dir_all(pasted.path("usr/local/bin")).unwrap();
+    fs::copy(binary(), pasted.path("usr/local/bin/netrng")).unwrap();
+    let script = finish(&mut pasted.command(&["netrng", "setup", "server"])).success();
+    assert_eq!(
+        script.matches("(to do)").count() + script.matches("(done already)").count(),
+        11,
+        "{script}"
+    );
+    fs::write(pasted.path("script"), script).unwrap();
+    finish(&mut pasted.command(&["sh", "/script"])).success();
+    let again = pasted.state();
+    finish(&mut pasted.command(&["sh", "/script"])).success();
+    let only = |state: &str, root: &Root| -> Vec<String> {
+        let prefix = root.folder();
+        let fields = |line: &str| {
+            let fields: Vec<&str> =
+                line.strip_prefix(prefix.to_str().unwrap()).unwrap().split(' ').collect();
+            // Without inode and time of change.
+            [&fields[..2], &fields[3..6]].concat().join(" ")
+        };
+        let lines = state.lines().map(fields).filter(|line| !line.starts_with("/script "));
+        let mut lines: Vec<_> = lines.filter(|line| !line.starts_with("/dev/hwrng ")).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(only(&again, &pasted), only(&applied.state(), &applied));
+    assert_eq!(only(&again, &pasted), only(&pasted.state(), &pasted));
+    for path in ["etc/init.d/netrng", "etc/netrng.toml", "etc/udev/rules.d/60-netrng.rules"] {
+        let text = |root: &Root| fs::read_to_string(root.path(path)).unwrap();
+        assert_eq!(text(&applied), text(&pasted));
+    }
+}
+
+#[test]
+fn every_script_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("script.sh");
+    let config = folder.path().join("alice.toml");
+    fs::write(&config, "mode = \"client\"\n").unwrap();
+    let with_config = ["client", "--config", config.to_str().unwrap()];
+    let mut scripts = 0;
+    for system in ["debian", "rhel", "gentoo", "alpine", "openwrt", "freebsd"] {
+        for init in ["systemd", "procd", "openrc", "runit", "upstart", "rcd", "sysvinit"] {
+            for role in [&["server"][..], &["client"], &with_config] {
+                let mut setup = netrng(&["setup", "--system", system, "--init", init]);
+                fs::write(&path, finish(setup.args(role)).success()).unwrap();
+                // 2317: a function may be used by none of the steps.
+                let mut judge = command("shellcheck");
+                judge.args(["--shell=sh", "--exclude=SC2317"]).arg(&path);
+                finish(&mut judge).success();
+                scripts += 1;
+            }
+        }
+    }
+    assert_eq!(scripts, 6 * 7 * 3);
+}
+
+#[test]
+fn what_cannot_be_applied_is_printed_and_said() {
+    let foreign = finish(&mut netrng(&["setup", "server", "--apply", "--system", "alpine"]));
+    assert_eq!(foreign.code, Some(2));
+    assert!(foreign.stdout.starts_with("#!/bin/sh\n") && foreign.stdout.contains("addgroup"));
+    assert!(foreign.stderr.contains("--apply is not for alpine"), "{}", foreign.stderr);
+    assert!(!foreign.stdout.contains("(to do)"), "marks of another system mean nothing");
+
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = finish(netrng(&["setup", "server", "--root"]).arg(folder.path()));
+    assert_eq!(nowhere.code, Some(2));
+    assert!(nowhere.stderr.contains("want a folder with a system"), "{}", nowhere.stderr);
+
+    let mut user = command("setpriv");
+    user.args(["--reuid=65534", "--clear-groups"]).arg(process::binary());
+    let refused = finish(user.args(["setup", "server", "--apply", "--init", "systemd"]));
+    assert_eq!(refused.code, Some(2), "{refused:#?}");
+    assert!(refused.stderr.contains("run it as root"), "{}", refused.stderr);
+}
