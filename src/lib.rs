@@ -19,6 +19,7 @@
 //! | [`sink`] | the feed thread and what it writes to, rngd's supervision |
 //! | [`stock`] | tested samples between the reader and the event loop, and who waits for whom |
 //! | [`status`] | what threads tell each other and the admin about the source |
+//! | [`handover`] | one value from one thread to another |
 //! | [`retry`] | backoff and "say it once", for whoever tries again |
 //! | [`child`] | child processes and their pipes: rngd on one side, ssh and commands on the other |
 //! | [`hop`] | samples from one process of ours to the other, where the client is two |
@@ -56,6 +57,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod handover;
 pub mod hop;
 pub mod keys;
 pub mod moment;

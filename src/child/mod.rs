@@ -7,10 +7,10 @@
 
 mod lines;
 
+use crate::handover::{Giver, Taker, handover};
 use crate::sys::latch::{self, Latch};
 use crate::sys::process::{self, Ending};
 use crate::sys::{now, pipe};
-use crossbeam_channel::{Receiver, Sender, bounded};
 use lines::Lines;
 use log::warn;
 use std::ffi::OsString;
@@ -60,7 +60,7 @@ pub struct Child {
     pid: u32,
     /// Released when it has ended and been reaped.
     gone: Latch,
-    exit: Receiver<Exit>,
+    exit: Taker<Exit>,
     is_reaped: Arc<Mutex<bool>>,
 }
 
@@ -120,7 +120,7 @@ impl Child {
 
     /// Waits for its end, `patience` at most.
     pub fn wait(&self, patience: Duration) -> Option<Exit> {
-        self.exit.recv_timeout(patience).ok()
+        self.exit.wait(patience)
     }
 
     /// Ends it and all that it started: SIGTERM, and SIGKILL if that is not enough.
@@ -203,19 +203,19 @@ fn start(
     process::lead_own_group(&mut command);
     process::die_with_parent(&mut command);
     let (trigger, gone) = latch::latch()?;
-    let (exit_sender, exit) = bounded(1);
-    let (last_sender, last_line) = bounded(1);
-    let (process_sender, process) = bounded::<std::process::Child>(1);
+    let (exit_giver, exit) = handover();
+    let (last_giver, last_line) = handover();
+    let (process_giver, process) = handover::<std::process::Child>();
     let is_reaped = Arc::new(Mutex::new(false));
     let reaped = Arc::clone(&is_reaped);
     // Before the process: what has started must not stay because a thread cannot.
-    spawn("child output", Box::new(move || listen(File::from(words), on_line, &last_sender)))?;
+    spawn("child output", Box::new(move || listen(File::from(words), on_line, last_giver)))?;
     let wait = move || {
-        let Ok(process) = process.recv() else { return };
+        // Until it is started, or cannot be.
+        let Some(process) = process.wait(Duration::MAX) else { return };
         let status = reap(process, &reaped);
-        let last_line = last_line.recv_timeout(LAST_WORDS_PATIENCE).ok().flatten();
-        // Nobody may be listening any more.
-        let _ = exit_sender.send(Exit { status, last_line });
+        let last_line = last_line.wait(LAST_WORDS_PATIENCE).flatten();
+        exit_giver.give(Exit { status, last_line });
         drop(trigger);
     };
     spawn("child end", Box::new(wait))?;
@@ -224,8 +224,7 @@ fn start(
     // The child's ends of the pipes live in `command`: while it has them, so have we.
     drop(command);
     let pid = process.id();
-    // The receiver waits for exactly this.
-    let _ = process_sender.send(process);
+    process_giver.give(process);
     Ok(Child { pid, gone, exit, is_reaped })
 }
 
@@ -245,7 +244,7 @@ fn reap(mut process: std::process::Child, is_reaped: &Mutex<bool>) -> Option<Exi
     process.wait().ok()
 }
 
-fn listen(mut output: File, mut on_line: OnLine, last: &Sender<Option<String>>) {
+fn listen(mut output: File, mut on_line: OnLine, last: Giver<Option<String>>) {
     let mut lines = Lines::default();
     let mut chunk = [0; 1024];
     loop {
@@ -259,13 +258,14 @@ fn listen(mut output: File, mut on_line: OnLine, last: &Sender<Option<String>>) 
         }
     }
     lines.handle_end(now()).iter().for_each(|line| on_line(line));
-    let _ = last.send(lines.into_last());
+    last.give(lines.into_last());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::pipe::Interest;
+    use crossbeam_channel::{Receiver, bounded};
     use std::io::Write;
 
     fn shell(script: &str) -> (Child, Receiver<String>) {

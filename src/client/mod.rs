@@ -37,6 +37,7 @@ use crate::sample::Sample;
 use crate::sys::latch::Latch;
 use crate::wire::{ClientCodec, CodecError};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,9 +54,9 @@ pub struct Fetchers {
     /// What each does, in the order of the upstreams.
     pub statuses: Vec<Arc<FetchStatus>>,
     /// Disconnected when the threads that look names up have ended.
-    lookups: Receiver<()>,
+    lookups: Receiver<Infallible>,
     /// The same for the threads with children.
-    children: Receiver<()>,
+    children: Receiver<Infallible>,
 }
 
 /// Starts a fetch thread for each upstream. All put what they get into `samples`, which is to
@@ -81,8 +82,8 @@ where
     M: Fn(&Address) -> Result<C, CodecError> + Send + Sync + 'static,
     C: 'static,
 {
-    let (looks_up, lookups) = crossbeam_channel::bounded::<()>(0);
-    let (has_child, children) = crossbeam_channel::bounded::<()>(0);
+    let (looks_up, lookups) = crossbeam_channel::bounded(0);
+    let (has_child, children) = crossbeam_channel::bounded(0);
     let make_codec: Arc<MakeCodec> = Arc::new(move |address| {
         make_codec(address).map(|codec| Box::new(codec) as Box<dyn ClientCodec>)
     });
@@ -101,7 +102,7 @@ where
             status,
         };
         let work = move || {
-            let _alive: Sender<()> = alive;
+            let _alive: Sender<Infallible> = alive;
             fetcher.run();
         };
         crate::sys::thread::spawn("fetch", Box::new(work))?;
@@ -114,7 +115,7 @@ impl Fetchers {
     /// first. A name that is being looked up cannot be interrupted: for that `patience` is the
     /// most. A child is given [`CHILD_PATIENCE`].
     pub fn wait(&self, patience: Duration) -> bool {
-        let has_ended = |ended: &Receiver<()>, patience| {
+        let has_ended = |ended: &Receiver<Infallible>, patience| {
             ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
         };
         has_ended(&self.children, CHILD_PATIENCE) & has_ended(&self.lookups, patience)

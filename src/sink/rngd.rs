@@ -6,6 +6,7 @@
 
 use super::SinkError;
 use crate::child::Child;
+use crate::handover::handover;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -105,17 +106,20 @@ fn is_program(path: &Path) -> bool {
 }
 
 fn detect(rngd: &OsStr) -> Result<Variant, SinkError> {
-    let (sender, lines) = crossbeam_channel::bounded(1);
+    let (giver, line) = handover();
+    let mut giver = Some(giver);
     // Never `-v`: rng-tools5 takes it for "verbose".
     let program = [rngd.to_owned(), OsString::from("--version")];
     let (child, _stdin) = Child::start_reader(&program, move |line| {
         // Only the first line says which.
-        let _ = sender.try_send(line.to_owned());
+        if let Some(giver) = giver.take() {
+            giver.give(line.to_owned());
+        }
     })
     .map_err(SinkError::System)?;
     let exited = child.wait(VERSION_PATIENCE).is_some();
     drop(child);
-    let line = lines.try_recv().unwrap_or_default();
+    let line = line.wait(Duration::ZERO).unwrap_or_default();
     match Variant::from_version(&line) {
         Some(variant) if exited => Ok(variant),
         _ => Err(SinkError::RngdUnknown(line)),

@@ -6,6 +6,7 @@
 use super::Settings;
 use super::device::{Device, DeviceError};
 use super::health::{HealthTests, STARTUP_BYTES, default_min_entropy};
+use crate::handover::{Giver, handover};
 use crate::sample::Sample;
 use crate::sys;
 use crossbeam_channel::{Receiver, Sender};
@@ -93,14 +94,14 @@ impl Chunks {
     /// writer).
     pub fn open(path: &Path, read_len: usize, stall_timeout: Duration) -> Result<Self, DrawError> {
         let (put, chunks) = crossbeam_channel::bounded(0);
-        let (opened, is_opened) = crossbeam_channel::bounded(1);
+        let (opened, is_opened) = handover();
         let device_path = path.to_owned();
-        let work = move || read(&device_path, read_len, &opened, &put);
+        let work = move || read(&device_path, read_len, opened, &put);
         let started = std::thread::Builder::new().name("draw".into()).spawn(work);
         let error = |why: String| DrawError { source: path.display().to_string(), why };
         started.map_err(|why| error(why.to_string()))?;
-        match is_opened.recv_timeout(stall_timeout) {
-            Ok(Ok(opened)) => Ok(Chunks {
+        match is_opened.wait(stall_timeout) {
+            Some(Ok(opened)) => Ok(Chunks {
                 description: opened.description,
                 quality: opened.quality,
                 is_seekable: opened.is_seekable,
@@ -108,10 +109,8 @@ impl Chunks {
                 stall_timeout,
                 chunks,
             }),
-            Ok(Err(why)) => Err(error(why.to_string())),
-            Err(_) => {
-                Err(error(format!("it gives nothing since {} s", stall_timeout.as_secs_f32())))
-            }
+            Some(Err(why)) => Err(error(why.to_string())),
+            None => Err(error(format!("it gives nothing since {} s", stall_timeout.as_secs_f32()))),
         }
     }
 
@@ -133,19 +132,22 @@ impl Chunks {
 fn read(
     path: &Path,
     read_len: usize,
-    opened: &Sender<Result<Opened, DeviceError>>,
+    opened: Giver<Result<Opened, DeviceError>>,
     put: &Sender<Result<Chunk, DeviceError>>,
 ) {
     let mut device = match Device::open(path, 0) {
         Ok(device) => device,
-        Err(why) => return drop(opened.send(Err(why))),
+        Err(why) => {
+            opened.give(Err(why));
+            return;
+        }
     };
     let about = Opened {
         description: device.description(),
         quality: device.quality(),
         is_seekable: device.is_seekable(),
     };
-    if opened.send(Ok(about)).is_err() {
+    if !opened.give(Ok(about)) {
         return;
     }
     let mut buffer = Zeroizing::new(vec![0; read_len]);

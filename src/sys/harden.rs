@@ -23,8 +23,10 @@ pub fn raise_descriptor_limit() -> u64 {
     limit.rlim_cur = limit.rlim_max;
     // SAFETY: `limit` is a valid rlimit that the call only reads.
     let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } == 0;
+    let reached = if raised { limit.rlim_cur } else { before };
     #[allow(clippy::useless_conversion, reason = "the type differs between systems")]
-    u64::from(if raised { limit.rlim_cur } else { before })
+    #[allow(clippy::unnecessary_fallible_conversions, reason = "signed on FreeBSD")]
+    u64::try_from(reached).unwrap_or(u64::MAX)
 }
 
 /// Whether this process runs as root.

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -32,7 +31,7 @@ pub fn notify(state: &str) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let Ok(socket) = UnixDatagram::unbound() else { return };
     #[cfg(target_os = "linux")]
-    if let Some(name) = path.as_bytes().strip_prefix(b"@") {
+    if let Some(name) = path.as_encoded_bytes().strip_prefix(b"@") {
         use std::os::linux::net::SocketAddrExt;
         if let Ok(address) = std::os::unix::net::SocketAddr::from_abstract_name(name) {
             let _ = socket.send_to_addr(state.as_bytes(), &address);
