@@ -17,9 +17,9 @@ use netrng::sample::Sample;
 use netrng::server::core::{Server, SourceState};
 use netrng::server::schedule::{FlowId, FlowRule, Scheduler};
 use netrng::server::session::Peer;
-use netrng::server::{ClientRule, Limits};
+use netrng::server::{ClientRule, Identity, Limits};
 use netrng::sys;
-use netrng::wire::{CodecError, Reply, Request, ServerCodec};
+use netrng::wire::{CodecError, Protocol, Reply, Request, ServerCodec};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -123,16 +123,16 @@ impl Sessions {
             ..Limits::default()
         };
         let mut number = 0;
-        let next = move || {
+        let next = move |_| {
             number += 1;
             Box::new(Nothing { key: key(number - 1), hello: true, proof: true }) as _
         };
         let mut server = Server::new(limits, (0..count).map(rule).collect(), Box::new(next));
         let now = Moment::ZERO;
         server.handle_source(SourceState::Good, now);
-        let peer = Peer { address: [127, 0, 0, 1].into(), port: 1 };
+        let peer = Peer::Remote { address: [127, 0, 0, 1].into(), port: 1 };
         for _ in 0..count {
-            let id = server.handle_accept(peer, now).expect("there is room");
+            let id = server.handle_accept(peer, Protocol::Native, now).expect("there is room");
             server.handle_bytes(id, &[1; 8], now);
         }
         assert_eq!(server.served_sessions(), many, "every session has a place");
@@ -164,8 +164,7 @@ fn key(number: u32) -> PublicKey {
 fn rule(number: u32) -> ClientRule {
     ClientRule {
         name: number.to_string(),
-        key: key(number),
-        psk: None,
+        identity: Identity::Key { key: key(number), psk: None },
         weight: 1,
         guarantee_bytes_per_s: 0,
         limit_bytes_per_s: None,

@@ -1,6 +1,6 @@
 //! The command line: what can be said, and what it means. Runs nothing.
 
-use crate::config::DEFAULT_PATH;
+use crate::config::{DEFAULT_PATH, DEFAULT_TAP_SOCKET};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,9 @@ Exit codes:
   5  the sink cannot be had: rngd is not installed, the FIFO is none
   6  an address cannot be listened on
   7  the kernel's generator is not initialised: no key is made, or the wait was ended
-  8  the demo's verdict is bad";
+  8  the demo's verdict is bad
+  9  there is no server on this machine to tap
+  10 the server of this machine does not serve this user";
 
 const ABOUT: &str = "\
 Links the hardware random number generator of one machine to the random pools of many.
@@ -79,6 +81,13 @@ pub enum Action {
         source: PathBuf,
         /// For how long.
         span: Duration,
+    },
+    /// Join stdin and stdout to this machine's server.
+    Tap {
+        /// Which of this user's clients it is; empty for the only one.
+        name: String,
+        /// Where the server listens.
+        socket: PathBuf,
     },
     /// Make this machine a server or a client.
     Setup(Setup),
@@ -167,11 +176,12 @@ pub fn command() -> Command {
             )
             .arg(Arg::new("name").value_name("NAME").required(true).help("Name of the client"))
             .arg(
-                Arg::new("address")
-                    .short('a')
-                    .long("address")
-                    .value_name("HOST:PORT")
-                    .help("Where the client finds this server [default: an address it listens on]"),
+                option(
+                    "address",
+                    "HOST:PORT",
+                    "Where the client finds this server [default: an address it listens on]",
+                )
+                .short('a'),
             ),
         )
         .subcommand(
@@ -188,6 +198,16 @@ pub fn command() -> Command {
         )
         .subcommand(setup_command())
         .subcommand(
+            Command::new("tap")
+                .about("Join stdin and stdout to this machine's server: a forced command for SSH")
+                .arg(option("name", "NAME", "Which of this user's clients it is, if it is several"))
+                .arg(option(
+                    "socket",
+                    "PATH",
+                    "The server's tap-socket [default: /run/netrng/tap.sock]",
+                )),
+        )
+        .subcommand(
             Command::new("demo")
                 .about(
                     "Show it all on this machine: a server, two clients, live figures, a verdict",
@@ -196,10 +216,13 @@ pub fn command() -> Command {
         )
 }
 
+/// An option with a value. Not inlined: clap's builders are long.
+#[inline(never)]
+fn option(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value_name).help(help)
+}
+
 fn setup_command() -> Command {
-    let option = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
     let path = |name, value, help| option(name, value, help).value_parser(value_parser!(PathBuf));
     Command::new("setup")
         .about("Print the steps that make this machine a server or a client, or do them")
@@ -230,14 +253,13 @@ fn setup_command() -> Command {
 }
 
 fn setup_of(matches: &ArgMatches) -> Setup {
-    let path = |name| matches.get_one::<PathBuf>(name).cloned();
     Setup {
         role: text(matches, "role").unwrap_or_default(),
-        config: path("config"),
+        config: path(matches, "config"),
         apply: matches.get_flag("apply"),
         system: text(matches, "system"),
         init: text(matches, "init"),
-        root: path("root"),
+        root: path(matches, "root"),
     }
 }
 
@@ -281,9 +303,12 @@ where
             name: text(sub, "name").unwrap_or_default(),
             address: text(sub, "address"),
         },
-        "assess" => Action::Assess {
-            source: sub.get_one::<PathBuf>("source").cloned().unwrap_or_default(),
-            span: span_of(sub),
+        "assess" => {
+            Action::Assess { source: path(sub, "source").unwrap_or_default(), span: span_of(sub) }
+        }
+        "tap" => Action::Tap {
+            name: text(sub, "name").unwrap_or_default(),
+            socket: text(sub, "socket").unwrap_or_else(|| DEFAULT_TAP_SOCKET.to_owned()).into(),
         },
         "setup" => Action::Setup(setup_of(sub)),
         _ => Action::Demo { span: span_of(sub) },
@@ -292,7 +317,11 @@ where
 }
 
 fn config_of(matches: &ArgMatches) -> PathBuf {
-    matches.get_one::<PathBuf>("config").cloned().unwrap_or_else(|| DEFAULT_PATH.into())
+    path(matches, "config").unwrap_or_else(|| DEFAULT_PATH.into())
+}
+
+fn path(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
+    matches.get_one::<PathBuf>(name).cloned()
 }
 
 fn span_of(matches: &ArgMatches) -> Duration {
@@ -330,6 +359,10 @@ mod tests {
                 address: Some("board:8989".into()),
             }
         );
+        let tap =
+            |name: &str, socket: &str| Action::Tap { name: name.into(), socket: socket.into() };
+        assert_eq!(action("netrng tap"), tap("", DEFAULT_TAP_SOCKET));
+        assert_eq!(action("netrng tap --name a --socket s"), tap("a", "s"));
         let setup = Setup { role: "server".into(), apply: true, ..Setup::default() };
         assert_eq!(action("netrng setup server --apply"), Action::Setup(setup));
         assert!(parse(["netrng", "setup"]).is_err());

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`sample`], [`moment`], [`keys`] | the values that travel: move-only bytes, monotonic time, keys |
 //! | [`source`] | the reader thread: device, health tests, FIPS counters, recovery |
-//! | [`server`] | who is served: the pure core (schedule, admission, places, sessions) and the event loop around it |
+//! | [`server`] | who is served: the pure core (schedule, admission, places, sessions), the event loop around it and its sockets |
 //! | [`wire`] | protocols as state machines: frames, Noise, the plain form |
 //! | [`client`] | one fetch thread an upstream: asking, backoff |
 //! | [`sink`] | the feed thread and what it writes to, rngd's supervision |
@@ -23,7 +23,7 @@
 //! | [`retry`] | backoff and "say it once", for whoever tries again |
 //! | [`child`] | child processes and their pipes: rngd on one side, ssh and commands on the other |
 //! | [`hop`] | samples from one process of ours to the other, where the client is two |
-//! | [`sys`] | clock, pipes, processes, privileges, kernel randomness: the only `unsafe` |
+//! | [`sys`] | clock, pipes, processes, privileges, peers, kernel randomness: the only `unsafe` |
 //! | [`config`], [`cli`] | files and command lines into checked values |
 //! | [`commands`] | wires all of it together, owns exit codes |
 //!
@@ -45,7 +45,7 @@
 //! 4. **Bounded.** Every queue, buffer, count and length has a named limit; beyond it there is
 //!    an answer with a reason.
 //! 5. **Authenticated before it costs.** No device byte and no place is spent on a peer that
-//!    has not proved its key.
+//!    has not proved who it is: by its key, or on the local socket by the kernel's word.
 //! 6. **Never wait for randomness to get randomness.** Nothing in the client can block on the
 //!    kernel's generator.
 //! 7. **Nothing secret outlives its use.** Samples and keys are wiped, core dumps forbidden,

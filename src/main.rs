@@ -67,6 +67,7 @@ fn dispatch(invocation: Invocation) -> Result<(), Failure> {
             commands::enroll::enroll(&config, &name, address.as_deref())
         }
         Action::Assess { source, span } => commands::assess::assess(&source, span),
+        Action::Tap { name, socket } => commands::tap::tap(&name, &socket),
         Action::Setup(asked) => commands::setup::setup(&asked),
         Action::Demo { span } => commands::demo::demo(span),
     }

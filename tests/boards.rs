@@ -8,9 +8,9 @@ mod support;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use support::board::{Board, boot_command};
 use support::feed::{Feed, Mood};
 use support::ledger::{Book, Ledger, Numbered, Recorded};
+use support::machine::{Machine, boot_command};
 use support::process::{Process, command, netrng};
 use support::rngd::Rngd;
 use support::site::{READY, Site, free_port};
@@ -24,7 +24,7 @@ const LOG: &str = "/var/log/messages";
 const HOST: &str = "10.0.2.2";
 
 /// Sets a server up on a board as the README says, and returns its client's configuration.
-fn set_up(board: &mut Board, address: &str) -> String {
+fn set_up(board: &mut Machine, address: &str) -> String {
     // Keys are made once there is randomness; nothing has asked for any yet.
     board.succeed("timeout 60 head -c 1 /dev/random | wc -c");
     board.succeed("umask 077; netrng genkey > /etc/netrng/server.key");
@@ -47,7 +47,7 @@ fn serve(name: &str, generator: &str, rngd: &Rngd, environment: (&str, &str)) ->
     let port = free_port();
     let mut boot = boot_command(name, &overlay);
     boot.env("BOARD_PORT", port.to_string()).env(environment.0, environment.1);
-    let mut board = Board::boot(&mut boot);
+    let mut board = Machine::boot(&mut boot);
     let current = board.succeed("cat /sys/class/misc/hw_random/rng_current");
     assert_eq!(current.trim(), generator, "the generator behind /dev/hwrng");
 
@@ -137,7 +137,7 @@ fn feeding_site(dir: &Path, sink: &str) -> (Site, Feed, Process) {
 /// loader, no entropy to speak of from interrupts, and getrandom without patience fails. (A
 /// getrandom that waits would make the kernel collect jitter and be done in a second; that
 /// nobody on the board calls one is the point.)
-fn assert_starved(board: &mut Board) {
+fn assert_starved(board: &mut Machine) {
     let generator = board.succeed("cat /sys/class/misc/hw_random/rng_current");
     assert_eq!(generator.trim(), "none");
     let seeds = board.run("dmesg | grep -iE 'crng init done|rng seed|rng-seed'; ls /proc/device-tree/chosen/rng-seed 2>/dev/null");
@@ -149,7 +149,7 @@ fn assert_starved(board: &mut Board) {
 }
 
 /// Asserts that the kernel is initialised, and that its getrandom answers.
-fn assert_seeded(board: &mut Board) {
+fn assert_seeded(board: &mut Machine) {
     let done = board.succeed("dmesg | grep 'crng init done'");
     println!("{}", done.trim());
     board.succeed("netrng genkey >/dev/null");
@@ -163,7 +163,7 @@ fn a_starved_board_is_initialised_by_our_credit_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let (_site, _feed, _server) =
         feeding_site(dir.path(), "type = \"kernel\"\ninterval = \"1 s\"\ncredit = 0");
-    let mut board = Board::boot(&mut boot_command("starved-virt", dir.path()));
+    let mut board = Machine::boot(&mut boot_command("starved-virt", dir.path()));
     assert_starved(&mut board);
 
     board.succeed(&format!("{SERVICE} start"));
@@ -186,7 +186,7 @@ fn a_starved_board_is_initialised_by_our_credit_and_nothing_else() {
 fn waiting_on_a_starved_board_ends_when_we_have_initialised_it() {
     let dir = tempfile::tempdir().unwrap();
     let (_site, _feed, _server) = feeding_site(dir.path(), "type = \"kernel\"");
-    let mut board = Board::boot(&mut boot_command("starved-alix", dir.path()));
+    let mut board = Machine::boot(&mut boot_command("starved-alix", dir.path()));
     assert_starved(&mut board);
     let said = board.succeed("netrng client --wait-seeded");
     assert!(said.contains("fed 64 bytes, credited 256 bits"), "{said}");

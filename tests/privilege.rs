@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 use support::feed::{Feed, Mood};
 use support::ledger::{Ledger, Numbered};
-use support::process::{Process, binary, command, finish};
+use support::process::{Process, Stdout, binary, command, finish, netrng};
 use support::raw::RawClient;
 use support::rngd::{Rngd, is_alive, kill};
 use support::site::{Enrolled, READY, Site};
@@ -322,6 +322,28 @@ fn a_server_reopens_and_reloads_what_only_root_may_read() {
 }
 
 #[test]
+fn the_tap_socket_is_made_by_root_and_outlives_a_half() {
+    let (site, _feed) = numbered_site();
+    site.add_local("bob", "root", &[]);
+    let mut server = site.start_server();
+    let draw = || {
+        let mut command = netrng(&["tap", "--socket"]);
+        let stdin = std::process::Stdio::piped();
+        let mut tap = Process::start_with(command.arg(site.path("tap.sock")), stdin, Stdout::Keep);
+        // A request for 2,048 bytes.
+        tap.write(&[0, 5, 1, 0, 0, 8, 0]);
+        tap.wait_for_bytes(2048 + 3);
+    };
+    draw();
+    let mark = server.mark();
+    kill(Halves::of(server.pid()).network);
+    server.wait_for_after(mark, READY);
+    draw();
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(!site.path("tap.sock").exists(), "the socket outlives its server");
+}
+
+#[test]
 fn the_real_device_is_opened_by_root_and_read_by_nobody() {
     let device = Path::new("/dev/hwrng");
     assert!(!may_nobody_read(device));
@@ -336,7 +358,11 @@ fn the_real_device_is_opened_by_root_and_read_by_nobody() {
     server.wait_for(READY);
     let mut text = [0; 64];
     let count = socket.recv(&mut text).unwrap();
-    assert_eq!(&text[..count], b"READY=1");
+    assert!(
+        text[..count].starts_with(b"READY=1"),
+        "{:?}",
+        text[..count].escape_ascii().to_string()
+    );
     let halves = Halves::of(server.pid());
     assert_eq!(RawClient::open(&site, &alice).draw(2048).len(), 2048);
 

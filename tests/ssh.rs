@@ -6,13 +6,15 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use support::board::{Board, SAMPLE};
+use support::deal::Deal;
 use support::feed::{Feed, Mood};
 use support::ledger::{Ledger, Numbered};
 use support::numbered::byte_at;
-use support::process::Process;
+use support::process::{Process, Stdout};
 use support::rngd::is_alive;
-use support::ssh::{Host, children, client};
+use support::site::READY;
+use support::ssh::{Host, children, client, open_to_all};
 use support::wait;
 
 const STARTUP: usize = 1024;
@@ -24,21 +26,6 @@ fn start(host: &Host, more: &str) -> Process {
 
 fn cat(path: &Path) -> String {
     format!("raw = \"cat {}\"", path.display())
-}
-
-/// The words of a script that stands in for `netrng tap` and speaks its frames: for each
-/// request of 7 bytes a sample of 2,048, out of `source`; requests are kept in `asked`.
-fn write_tap(host: &Host, source: &Path) -> String {
-    let script = format!(
-        "#!/bin/sh\nexec 3< {}\n\
-         while [ \"$(dd bs=7 count=1 2>/dev/null | tee -a {} | wc -c)\" = 7 ]\n\
-         do printf '\\010\\001\\201'; dd bs=2048 count=1 iflag=fullblock 2>/dev/null <&3\ndone\n",
-        source.display(),
-        host.path("asked").display(),
-    );
-    let path = host.path("tap");
-    fs::write(&path, script).unwrap();
-    format!("sh {}", path.display())
 }
 
 #[test]
@@ -212,40 +199,113 @@ fn what_runs_on_the_host_and_fails_is_named() {
 }
 
 #[test]
-fn frames_through_a_forced_command_take_two_samples_ahead_of_a_sink_that_waits() {
-    let host = Host::openssh();
-    let feed = Feed::new(&host.path("fifo"), Mood::Good);
-    let tap = write_tap(&host, feed.path());
-    host.authorize(&format!("restrict,command=\"{tap}\""));
-    let mut command = client(host.path("").as_path(), &host.upstream(""), STDOUT);
-    let blocked = Process::start_with(
-        &mut command,
-        std::process::Stdio::null(),
-        support::process::Stdout::Blocked,
-    );
-    blocked.wait_for("board: gives bytes");
-    let taken = feed.taken_at_rest();
-    println!("taken through frames with the sink blocked: {taken} bytes");
-    let two_requests = [0, 5, 1, 0, 0, 8, 0].repeat(2);
-    assert_eq!(fs::read(host.path("asked")).unwrap(), two_requests);
-    // One in the pipe, one in hand; of the page in the source's own pipe dd takes no more.
-    assert_eq!(taken, 2 * 2048);
-    drop(blocked);
-
-    let raw = Process::start_with(
-        &mut at_once(&host, feed.path()),
-        std::process::Stdio::null(),
-        support::process::Stdout::Blocked,
-    );
-    let before = feed.taken();
-    raw.wait_for("board: gives bytes");
-    println!("taken as raw bytes: {} bytes", feed.taken_at_rest() - before);
+fn a_tap_that_is_cut_in_the_middle_comes_back_and_no_byte_comes_twice() {
+    let board = Board::new(&["alice"]);
+    board.feed.set_pace(200_000);
+    let mut server = board.site.start_server();
+    let mut client = board.start("alice", Stdout::Keep);
+    client.wait_for("board: gives bytes");
+    let line = server.wait_for("client alice connected from uid ");
+    assert!(!line.ends_with("uid 0"), "{line}");
+    client.wait_for_bytes(20_000);
+    for round in 0..4 {
+        let mark = client.mark();
+        match round {
+            0 => {
+                let [ssh] = children(client.pid())[..] else { panic!("one ssh") };
+                support::rngd::kill(ssh);
+                client.wait_for_after(mark, "ssh was ended by signal 9");
+            }
+            1 => {
+                board.host.cut();
+                client.wait_for_after(mark, "the connection broke: ");
+            }
+            2 => {
+                assert_eq!(server.terminate().code(), Some(0));
+                client.wait_for_after(mark, "the server said goodbye: shutting-down");
+                server = board.site.start_server();
+            }
+            _ => {
+                server.kill();
+                let line = client.wait_for_after(mark, "`netrng tap` on 127.0.0.1: ");
+                assert!(line.contains("the netrng server ended the connection"), "{line}");
+                client.wait_for_after(mark, "no netrng server listens at");
+                server = board.site.start_server();
+            }
+        }
+        client.wait_for_after(mark, "board: gives bytes again");
+        client.wait_for_bytes(20_000);
+    }
+    assert_eq!(client.terminate().code(), Some(0));
+    let mut ledger = Ledger::new(Numbered { len: board.feed.fed() });
+    ledger.enter("alice", &client.stdout_at_end()).unwrap();
+    // Each start of the server begins with a test whose bytes are thrown away; what a tunnel lost
+    // may be nothing.
+    println!("{} runs, not given: {:?}", ledger.runs(), ledger.gaps());
+    assert!(ledger.runs() >= 3, "{} runs", ledger.runs());
 }
 
-/// The same host without the forced command.
-fn at_once(host: &Host, source: &Path) -> Command {
-    host.authorize("");
-    client(host.path("").as_path(), &host.upstream(&cat(source)), STDOUT)
+#[test]
+fn twenty_clients_through_taps_of_one_user_share_as_equals() {
+    let names: Vec<String> = (0..20).map(|number| format!("vm-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let board = Board::new(&names);
+    let mut server = board.site.start_server();
+    // A round of all takes a second: far longer than an answer and the next request.
+    board.feed.set_pace(20 * SAMPLE);
+    let mut clients: Vec<Process> =
+        names.iter().map(|name| board.start(name, Stdout::Keep)).collect();
+    clients.iter().for_each(|client| drop(client.wait_for("board: gives bytes")));
+    let rounds = 6;
+    clients.iter().for_each(|client| {
+        wait::until_true("rounds", || client.stdout_len() as u64 >= rounds * SAMPLE);
+    });
+    assert_eq!(server.terminate().code(), Some(0));
+    let sample = usize::try_from(SAMPLE).unwrap();
+    let hand = |client: &mut Process| -> Vec<Vec<u8>> {
+        client.wait_for("said goodbye");
+        client.terminate();
+        client.stdout_at_end().chunks(sample).map(<[u8]>::to_vec).collect()
+    };
+    let hands: Vec<_> = clients.iter_mut().map(hand).collect();
+    let deal = Deal::new(&Numbered { len: board.feed.fed() }, &hands);
+    let shares = deal.shares(&deal.window());
+    println!("shares of twenty: {shares:?}");
+    let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+    assert!(most - least <= SAMPLE, "{shares:?}");
+    assert!(*least >= (rounds - 2) * SAMPLE, "{shares:?}");
+}
+
+#[test]
+fn a_tap_takes_two_samples_ahead_of_a_sink_that_waits() {
+    let board = Board::new(&["alice"]);
+    let server = board.site.start_server();
+    let stocked = board.feed.taken_at_rest();
+    let blocked = board.start("alice", Stdout::Blocked);
+    blocked.wait_for("board: gives bytes");
+    server.wait_for("client alice connected");
+    let taken = board.feed.taken_at_rest();
+    println!("taken through the tap with the sink blocked: {} bytes", taken - stocked);
+    assert!(taken - stocked <= 2 * SAMPLE, "{} bytes", taken - stocked);
+}
+
+#[test]
+fn what_keeps_a_tap_from_its_server_is_one_sentence_here() {
+    let board = Board::new(&["alice"]);
+    let client = board.start("alice", Stdout::Keep);
+    let line = client.wait_for("next attempt");
+    assert!(line.contains("`netrng tap` on 127.0.0.1: no netrng server listens at"), "{line}");
+    open_to_all(&board.site.path(""), 0o700);
+    let server = board.site.spawn_server();
+    server.wait_for(READY);
+    let mark = client.mark();
+    client.wait_for_after(mark, "this user may not get to");
+    open_to_all(&board.site.path(""), 0o711);
+    client.wait_for("board: gives bytes");
+    board.site.write_secret("clients.toml", "");
+    server.signal(libc::SIGHUP);
+    let line = client.wait_for("no client with name = \"alice\" and user = \"netrng-tap-test\"");
+    assert!(line.contains("add it to its clients file"), "{line}");
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl Server {
 fn server_file(private: &PrivateKey, source: &str) -> String {
     format!(
         "mode = \"server\"\n[server]\nlisten = [\"127.0.0.1:0\"]\nprivate-key = \"{}\"\n\
-         clients-file = \"clients.toml\"\nmax-clients = 20000\nmax-waiting = 20000\n\
+         clients-file = \"clients.toml\"\ntap-socket = \"none\"\nmax-clients = 20000\nmax-waiting = 20000\n\
          max-handshakes = 20000\nmax-handshakes-per-address = 20000\n\
          handshakes-per-s = 10000\nhandshakes-per-s-per-address = 10000\n\
          handshake-timeout = \"60 s\"\n[defaults]\nmax-sessions = 1000\n\

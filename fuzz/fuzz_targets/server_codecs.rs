@@ -30,7 +30,15 @@ fn requests<C: ServerCodec>(mut codec: C, pieces: &[&[u8]]) -> (Vec<Request>, Op
 fuzz_target!(|data: &[u8]| {
     let Some((&cut, data)) = data.split_first() else { return };
     let (front, back) = data.split_at(data.len().min(cut.into()));
-    assert_eq!(requests(PlainServer, &[data]), requests(PlainServer, &[front, back]));
+    let plain = PlainServer::default;
+    let (seen, error) = requests(plain(), &[data]);
+    assert!(seen.first().is_none_or(|first| matches!(first, Request::Name(_))), "{seen:?}");
+    assert!(!seen.iter().skip(1).any(|later| matches!(later, Request::Name(_))), "{seen:?}");
+    assert_eq!((seen, error), requests(plain(), &[front, back]));
+    // What follows a name is reached more often with one given.
+    let named = [&[0, 1, 4], data].concat();
+    let cut = 3 + front.len();
+    assert_eq!(requests(plain(), &[&named]), requests(plain(), &[&named[..cut], &named[cut..]]));
     let hedge = Arc::new(Mutex::new(Hedge::new(PrivateKey::new([1; 32]), nothing)));
     let responder = || Responder::new(&PrivateKey::new([2; 32]), Arc::clone(&hedge));
     let (seen, _) = requests(responder(), &[front, back]);

@@ -5,6 +5,7 @@
 use super::FetchError;
 use super::worker::Worker;
 use crate::sys::pipe::{self, Interest};
+use crate::wire::ByeReason;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -63,6 +64,8 @@ impl Link {
     pub(super) fn explain(&self, error: FetchError) -> FetchError {
         match (self, error) {
             (Link::Child(worker, ..), FetchError::Closed | FetchError::Lost(_)) => worker.why(),
+            // `netrng tap` tells who it is there that the server does not serve.
+            (Link::Child(worker, ..), FetchError::Bye(ByeReason::NotAllowed, _)) => worker.why(),
             (Link::Child(worker, ..), error @ FetchError::Protocol(_)) => worker.why_garbled(error),
             (_, error) => error,
         }

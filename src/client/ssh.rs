@@ -92,9 +92,14 @@ pub enum SshFault {
     NoCommand,
     /// The command on the host ended.
     RemoteEnded,
+    /// `netrng tap` on the host ended and said why.
+    TapEnded,
     /// What comes from the host is no netrng.
     NotNetrng,
 }
+
+/// What `netrng tap` begins its last words with.
+const TAP_ERROR: &str = "netrng: error: ";
 
 /// What a line of ssh's stderr says, by a part of it.
 const SIGNS: &[(&str, SshFault)] = &[
@@ -112,6 +117,7 @@ const SIGNS: &[(&str, SshFault)] = &[
     ("Timeout, server ", SshFault::Lost),
     ("closed by remote host", SshFault::Lost),
     ("client_loop:", SshFault::Lost),
+    (TAP_ERROR, SshFault::TapEnded),
 ];
 
 /// What ssh has said so far.
@@ -137,6 +143,9 @@ impl Heard {
         let (fault, line) = match (code, &self.fault) {
             (Some(NOT_FOUND), _) => (SshFault::NoCommand, exit),
             (Some(OWN_FAULT), Some((fault, line))) => (*fault, line.as_str()),
+            (Some(_), Some((SshFault::TapEnded, line))) if ssh.remote == Remote::Tap => {
+                (SshFault::TapEnded, line.as_str())
+            }
             (Some(OWN_FAULT) | None, _) => (SshFault::Other, exit),
             (Some(_), _) => (SshFault::RemoteEnded, exit),
         };
@@ -195,6 +204,9 @@ impl SshFault {
             ),
             SshFault::NoCommand => format!("{host} does not know the command `{command}`"),
             SshFault::RemoteEnded => format!("`{command}` on {host} {line}"),
+            SshFault::TapEnded => {
+                format!("`netrng tap` on {host}: {}", line.trim_start_matches(TAP_ERROR))
+            }
             SshFault::NotNetrng => format!(
                 "what comes from {host} is no netrng ({line}): does a start-up file of its shell \
                  print something, or is another command forced on our key?"
@@ -330,6 +342,15 @@ mod tests {
         let part = "`cat /dev/hwrng` on board exited with code 1; it last said \"cat: /dev";
         check(&ssh, Some(1), words, SshFault::RemoteEnded, part);
         check(&ssh, None, &[], SshFault::Other, "ssh was ended by signal 9");
+    }
+
+    #[test]
+    fn what_the_tap_says_is_passed_on() {
+        let words = &["netrng: error: no netrng server listens at /run/netrng/tap.sock: start it"];
+        let part = "`netrng tap` on board: no netrng server listens at /run/netrng/tap.sock: start";
+        check(&tap(), Some(9), words, SshFault::TapEnded, part);
+        let part = "`cat` on board exited with code 9; it last said \"netrng: error: no";
+        check(&raw("cat"), Some(9), words, SshFault::RemoteEnded, part);
     }
 
     #[test]

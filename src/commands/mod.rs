@@ -15,6 +15,8 @@ pub mod log;
 pub mod server;
 pub mod setup;
 pub mod signals;
+pub mod tap;
+mod tap_socket;
 
 use crate::config::ConfigError;
 use crate::sink::SinkError;
@@ -43,13 +45,20 @@ pub enum Exit {
     NotSeeded = 7,
     /// The demo's verdict is bad.
     Verdict = 8,
+    /// There is no server on this machine to tap.
+    NoServer = 9,
+    /// The server of this machine does not serve this user.
+    Refused = 10,
 }
 
 impl Exit {
     /// What another netrng's code means.
     pub fn from_code(code: i32) -> Exit {
-        use Exit::{Bind, Config, NotSeeded, Ok, Sink, Source, System, Usage, Verdict};
-        let all = [Ok, System, Usage, Config, Source, Sink, Bind, NotSeeded, Verdict];
+        use Exit::{
+            Bind, Config, NoServer, NotSeeded, Ok, Refused, Sink, Source, System, Usage, Verdict,
+        };
+        let all =
+            [Ok, System, Usage, Config, Source, Sink, Bind, NotSeeded, Verdict, NoServer, Refused];
         all.into_iter().find(|exit| *exit as i32 == code).unwrap_or(System)
     }
 }

@@ -1,20 +1,24 @@
 //! `server`: the reader thread and the event loop, from the configuration to the last BYE.
 
 use super::halves::{self, Half};
+use super::tap_socket::TapSocket;
 use super::{Exit, Failure};
 use crate::config::{Config, ServerConfig};
 use crate::keys::PrivateKey;
 use crate::sample::Sample;
 use crate::server::core::{MakeCodec, Server};
 use crate::server::event_loop::{EventLoop, LISTENERS_MAX, Reload, Setup};
+use crate::server::sockets::{Bound, Listening};
 use crate::source::reader::Reader;
 use crate::status::SourceStatus;
 use crate::sys::{self, doors};
+use crate::wire::Protocol;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::{Responder, SharedHedge, public_key};
+use crate::wire::plain::PlainServer;
 use ::log::{error, info, warn};
 use mio::Poll;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -30,10 +34,13 @@ const BACKLOG: i32 = 1024;
 /// # Errors
 /// A sentence and a code: what cannot be listened on, what the system refuses.
 pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
-    let listeners = listen_all(&config.listen)?;
-    for listener in &listeners {
+    let mut listeners = Vec::new();
+    for listener in listen_all(&config.listen)? {
         info!("listening on {}", listener.local_addr()?);
+        listeners.push(native(listener));
     }
+    // Lives as long as the server does.
+    let _tap_socket = config.tap_socket.as_deref().and_then(|path| open_tap(path, &mut listeners));
     info!("public key {}", public_key(&config.private_key));
     if let Some(missing) = &config.clients.missing {
         warn!("no clients yet: {missing}");
@@ -88,7 +95,7 @@ pub(super) struct Parts {
 /// Puts server, loop and reader together.
 pub(super) fn assemble(
     config: ServerConfig,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listening>,
     parts: Parts,
 ) -> io::Result<(EventLoop, Reader, Arc<SourceStatus>)> {
     let poll = Poll::new()?;
@@ -121,7 +128,10 @@ pub(super) fn assemble(
 }
 
 fn codecs(private_key: PrivateKey, hedge: SharedHedge) -> MakeCodec {
-    Box::new(move || Box::new(Responder::new(&private_key, Arc::clone(&hedge))))
+    Box::new(move |protocol| match protocol {
+        Protocol::Native => Box::new(Responder::new(&private_key, Arc::clone(&hedge))),
+        Protocol::Plain => Box::new(PlainServer::default()),
+    })
 }
 
 /// What to do before the first handshake on a machine whose kernel cannot make keys yet.
@@ -140,14 +150,15 @@ fn seed(hedge: SharedHedge) -> Option<Box<dyn FnOnce(Sample) + Send>> {
 /// SIGHUP: clients and limits anew. Broken files change nothing, and the log says why.
 fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
     let fixed = |config: &ServerConfig| {
-        (config.listen.clone(), config.source.clone(), public_key(&config.private_key))
+        let addresses = (config.listen.clone(), config.tap_socket.clone());
+        (addresses, config.source.clone(), public_key(&config.private_key))
     };
     let started = fixed(started);
     Box::new(move || match Config::load(&path) {
         Ok(Config::Server(config)) => {
             if fixed(&config) != started {
                 warn!(
-                    "{}: listen, [source] and the server's key take effect with a restart only",
+                    "{}: listen, tap-socket, [source] and the server's key take effect with a restart only",
                     path.display()
                 );
             }
@@ -168,11 +179,37 @@ fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
     })
 }
 
+/// A TCP listener, which speaks the native protocol.
+pub(super) fn native(listener: TcpListener) -> Listening {
+    Listening { socket: Bound::Tcp(listener), protocol: Protocol::Native }
+}
+
+/// Listens for `netrng tap` as well. Without that socket all others are still served.
+fn open_tap(path: &Path, listeners: &mut Vec<Listening>) -> Option<TapSocket> {
+    match TapSocket::make(path) {
+        Ok((tap_socket, listener)) => {
+            info!("listening on {}", path.display());
+            let socket = Bound::Unix(listener);
+            listeners.push(Listening { socket, protocol: Protocol::Plain });
+            Some(tap_socket)
+        }
+        Err(error) => {
+            let path = path.display();
+            warn!(
+                "`netrng tap` will find no server at {path}: {error} (tap-socket; \"none\": off)"
+            );
+            None
+        }
+    }
+}
+
 /// Listens on every address. A family that this machine does not have is passed over, as
 /// long as another is left.
 fn listen_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
-    if addresses.len() > LISTENERS_MAX {
-        let text = format_args!("listen: {} addresses, at most {LISTENERS_MAX}", addresses.len());
+    // One is for the tap socket.
+    if addresses.len() >= LISTENERS_MAX {
+        let most = LISTENERS_MAX - 1;
+        let text = format_args!("listen: {} addresses, at most {most}", addresses.len());
         return Err(Failure::new(Exit::Config, text));
     }
     let mut listeners = Vec::new();
@@ -205,7 +242,8 @@ fn bind_failure(address: SocketAddr, error: &io::Error) -> Failure {
 }
 
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // So that [::] and 0.0.0.0 can stand side by side.

@@ -7,7 +7,9 @@ use super::error::ConfigError;
 use super::file::{File, reason};
 use super::table::{self, Table};
 use crate::keys::{Psk, PublicKey};
-use crate::server::{AddressRange, ClientRule};
+use crate::server::{AddressRange, ClientRule, Identity};
+use crate::sys::privilege::find_user;
+use crate::wire::frame::is_client_name;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
@@ -16,6 +18,7 @@ use std::path::Path;
 /// The keys of `[[client]]`.
 pub(super) const CLIENT_KEYS: &[&str] = &[
     "name",
+    "user",
     "public-key",
     "psk",
     "psk-file",
@@ -25,6 +28,9 @@ pub(super) const CLIENT_KEYS: &[&str] = &[
     "max-sessions",
     "allowed",
 ];
+
+/// Those of clients on the network, which a local user has no use for.
+const NETWORK_KEYS: &[&str] = &["public-key", "psk", "psk-file", "allowed"];
 
 /// The keys of `[defaults]`.
 pub(super) const DEFAULTS_KEYS: &[&str] = &["weight", "guarantee", "limit", "max-sessions"];
@@ -41,17 +47,9 @@ const MAX_SESSIONS: RangeInclusive<u32> = 1..=1000;
 const ALLOWED_MAX: usize = 64;
 /// As many as there can be sessions.
 const CLIENTS_MAX: usize = 65_536;
-/// Fits a line of status.
-const NAME_LEN_MAX: usize = 64;
 
-/// What a client's name may be, for messages.
+/// What a client's name may be ([`is_client_name`]), for messages.
 pub const CLIENT_NAME_RULE: &str = "1 to 64 letters A-Z a-z, digits, `.`, `_` or `-`";
-
-/// Whether `name` follows [`CLIENT_NAME_RULE`].
-pub fn is_client_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(allowed)
-}
 
 /// For what a client's entry leaves out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +153,29 @@ fn read_rule(
         let line = file.line(first);
         return Err(entry.fail(format!("\"{name}\" stands in line {line} already; change one")));
     }
-    let advice = "give the client's public key; `netrng pubkey` on the client prints it";
+    let identity = read_identity(file, table, seen)?;
+    let shares = read_shares(table, defaults)?;
+    Ok(ClientRule {
+        name,
+        identity,
+        weight: shares.weight,
+        guarantee_bytes_per_s: shares.guarantee_bytes_per_s,
+        limit_bytes_per_s: shares.limit_bytes_per_s,
+        max_sessions: shares.max_sessions,
+        allowed: read_allowed(table)?,
+    })
+}
+
+/// A local user, or a key.
+fn read_identity(file: &File, table: &Table<'_>, seen: &mut Seen) -> Result<Identity, ConfigError> {
+    if let Some(user) = table.entry("user") {
+        if let Some(entry) = NETWORK_KEYS.iter().find_map(|key| table.entry(key)) {
+            return Err(entry.fail("is only for clients without `user`; remove one of the two"));
+        }
+        return read_user(&user);
+    }
+    let advice = "give the client's public key; `netrng pubkey` on the client prints it; or give \
+                  `user`, for a client that comes by SSH";
     let (key, entry) = read_public_key(table, advice)?;
     if let Some(first) = seen.keys.insert(key, entry.offset) {
         let line = file.line(first);
@@ -163,17 +183,16 @@ fn read_rule(
             "line {line} has the same key; each client needs its own, see `netrng enroll`"
         )));
     }
-    let shares = read_shares(table, defaults)?;
-    Ok(ClientRule {
-        name,
-        key,
-        psk: table.secret("psk", "psk-file", Psk::from_text)?,
-        weight: shares.weight,
-        guarantee_bytes_per_s: shares.guarantee_bytes_per_s,
-        limit_bytes_per_s: shares.limit_bytes_per_s,
-        max_sessions: shares.max_sessions,
-        allowed: read_allowed(table)?,
-    })
+    Ok(Identity::Key { key, psk: table.secret("psk", "psk-file", Psk::from_text)? })
+}
+
+/// By name, or by number where none has the name.
+fn read_user(entry: &table::Entry<'_>) -> Result<Identity, ConfigError> {
+    let wrong = || entry.want("the name of a user that this machine has, in quotes");
+    let user = entry.text().filter(|user| !user.contains(char::is_control)).ok_or_else(wrong)?;
+    let found = find_user(user).map_err(|error| entry.fail(error.to_string()))?;
+    let uid = found.map(|found| found.uid()).or_else(|| user.parse().ok()).ok_or_else(wrong)?;
+    Ok(Identity::User { uid, user: user.to_owned() })
 }
 
 /// The required `public-key`, and its entry.

@@ -17,10 +17,9 @@ mod text;
 pub mod units;
 mod upstream;
 
+pub use crate::wire::frame::is_client_name;
 pub use client::ClientConfig;
-pub use clients::{
-    CLIENT_NAME_RULE, ClientDefaults, Clients, is_client_name, load_clients, parse_clients,
-};
+pub use clients::{CLIENT_NAME_RULE, ClientDefaults, Clients, load_clients, parse_clients};
 pub use error::ConfigError;
 pub use server::ServerConfig;
 pub use text::{client_config_text, client_entry_text};
@@ -35,6 +34,8 @@ use table::Table;
 pub const DEFAULT_PATH: &str = "/etc/netrng.toml";
 /// Where a server's clients stand unless `clients-file` says otherwise.
 pub const DEFAULT_CLIENTS_PATH: &str = "/etc/netrng/clients.toml";
+/// Where a server listens for `netrng tap` unless `tap-socket` says otherwise.
+pub const DEFAULT_TAP_SOCKET: &str = "/run/netrng/tap.sock";
 /// The native protocol's TCP port.
 pub const DEFAULT_PORT: u16 = 8989;
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 /// The keys of `[server]`.
 pub(super) const SERVER_KEYS: &[&str] = &[
     "listen",
+    "tap-socket",
     "private-key",
     "private-key-file",
     "clients-file",
@@ -39,6 +40,8 @@ pub(super) const SERVER_KEYS: &[&str] = &[
 pub(super) const SOURCE_KEYS: &[&str] =
     &["device", "sample-size", "stock", "min-entropy", "stall-timeout"];
 
+/// Of a unix socket's path, on the system with the least room for it (`sockaddr_un`).
+const SOCKET_PATH_LEN_MAX: usize = 103;
 /// Sockets listened on: more would be a mistake.
 const LISTEN_MAX: usize = 16;
 /// More sessions than one process has file descriptors for.
@@ -62,6 +65,8 @@ const STOCK_BYTES_MAX: usize = 128 * 1024 * 1024;
 pub struct ServerConfig {
     /// Where clients connect; port 0 lets the system choose.
     pub listen: Vec<SocketAddr>,
+    /// Where `netrng tap` finds the server; `None`: nowhere.
+    pub tap_socket: Option<PathBuf>,
     /// The server's own key.
     pub private_key: PrivateKey,
     /// Where the clients stand; `netrng enroll` appends to it.
@@ -95,8 +100,14 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     let clients_file = server.entry("clients-file").map(|entry| entry.path()).transpose()?;
     let clients_file = clients_file.unwrap_or_else(|| PathBuf::from(super::DEFAULT_CLIENTS_PATH));
     let clients = clients::load_clients(&clients_file, &defaults)?;
+    let tap_socket = server.entry("tap-socket");
+    let tap_socket = tap_socket.map_or_else(
+        || Ok(Some(super::DEFAULT_TAP_SOCKET.into())),
+        |entry| read_tap_socket(&entry),
+    )?;
     Ok(ServerConfig {
         listen,
+        tap_socket,
         private_key,
         clients_file,
         clients,
@@ -126,6 +137,19 @@ fn read_listen(entry: Entry<'_>) -> Result<Vec<SocketAddr>, ConfigError> {
         listen.push(address);
     }
     Ok(listen)
+}
+
+fn read_tap_socket(entry: &Entry<'_>) -> Result<Option<PathBuf>, ConfigError> {
+    if entry.text() == Some("none") {
+        return Ok(None);
+    }
+    let path = entry.path().map_err(|error| error.or("none"))?;
+    match path.as_os_str().len() <= SOCKET_PATH_LEN_MAX {
+        true => Ok(Some(path)),
+        false => Err(entry.fail(format!(
+            "a socket's path has at most {SOCKET_PATH_LEN_MAX} bytes; choose a shorter one"
+        ))),
+    }
 }
 
 /// With a port, or without for the default one; IPv6 without a port with or without brackets.

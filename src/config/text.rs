@@ -8,7 +8,7 @@ use super::units::{show_rate, show_size, show_time};
 use super::{ClientConfig, ClientDefaults, Config, LogTo, ServerConfig};
 use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
-use crate::server::ClientRule;
+use crate::server::{ClientRule, Identity};
 use crate::sink::Sink;
 use std::fmt::{self, Display, Formatter};
 use zeroize::Zeroizing;
@@ -45,6 +45,10 @@ impl Display for ServerConfig {
         write_user(f, self.user.as_deref())?;
         writeln!(f, "log-to = \"{}\"\n\n[server]", self.log_to)?;
         writeln!(f, "listen = {}", list(&self.listen))?;
+        match &self.tap_socket {
+            Some(path) => writeln!(f, "tap-socket = {}", quoted(path.display()))?,
+            None => writeln!(f, "tap-socket = \"none\"")?,
+        }
         writeln!(f, "private-key = {HIDDEN}")?;
         writeln!(f, "clients-file = {}", quoted(self.clients_file.display()))?;
         writeln!(f, "max-clients = {}", limits.max_clients)?;
@@ -87,15 +91,20 @@ fn write_user(f: &mut Formatter<'_>, user: Option<&str>) -> fmt::Result {
 
 /// A comment, for the clients stand in a file of their own.
 fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
-    write!(f, "#   {} {}", rule.name, rule.key)?;
-    write!(f, ", {} psk", if rule.psk.is_some() { "with" } else { "without" })?;
+    write!(f, "#   {} ", rule.name)?;
+    match &rule.identity {
+        Identity::Key { key, psk: Some(_) } => write!(f, "{key}, with psk")?,
+        Identity::Key { key, psk: None } => write!(f, "{key}, without psk")?,
+        Identity::User { uid, user } => write!(f, "user {user} (uid {uid})")?,
+    }
     write!(f, ", weight {}", rule.weight)?;
     write!(f, ", guarantee {}", show_rate(rule.guarantee_bytes_per_s))?;
     write!(f, ", limit {}", show_limit(rule.limit_bytes_per_s))?;
-    write!(f, ", max-sessions {}, from ", rule.max_sessions)?;
-    match rule.allowed.is_empty() {
-        true => writeln!(f, "anywhere"),
-        false => writeln!(f, "{}", list(&rule.allowed)),
+    write!(f, ", max-sessions {}, ", rule.max_sessions)?;
+    match (&rule.identity, rule.allowed.is_empty()) {
+        (Identity::User { .. }, _) => writeln!(f, "through netrng tap"),
+        (_, true) => writeln!(f, "from anywhere"),
+        (_, false) => writeln!(f, "from {}", list(&rule.allowed)),
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Owns their keys, defaults and bounds. It resolves no names and starts nothing.
 
-use super::clients::{CLIENT_NAME_RULE, is_client_name, read_public_key};
+use super::clients::{CLIENT_NAME_RULE, read_public_key};
 use super::error::ConfigError;
 use super::server::{TIMEOUT, read_min_entropy};
 use super::table::{Entry, Table};
 use crate::client::{Address, Command, Kind, Remote, Ssh, Upstream};
 use crate::keys::{PrivateKey, Psk};
+use crate::wire::frame::is_client_name;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;

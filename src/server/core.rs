@@ -8,12 +8,12 @@
 use super::admission::Capacity;
 use super::gate::Gate;
 use super::roster::{Client, Roster};
-use super::schedule::{FlowId, Scheduler};
+use super::schedule::Scheduler;
 use super::session::{EndReason, MESSAGES_BURST, Peer, Session, SessionId, State};
 use super::{ClientRule, Limits};
 use crate::moment::Moment;
-use crate::sample::{SAMPLE_SIZE_MIN, Sample};
-use crate::wire::{ByeReason, Reply, ServerCodec, WaitReason};
+use crate::sample::Sample;
+use crate::wire::{ByeReason, Protocol, Reply, ServerCodec, WaitReason};
 use log::{debug, info, warn};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -23,13 +23,6 @@ pub const OUTSTANDING_MAX: u32 = 64 * 1024;
 /// A session whose output holds this much gets no more, and is not read, until some of it is
 /// sent.
 pub const OUTPUT_MAX: usize = 16 * 1024;
-/// Bytes given away before sockets are looked at again, so that a fast source does not keep
-/// the loop from them.
-const SERVE_BYTES_MAX: usize = 256 * 1024;
-/// Messages that each answer with bytes earns: a request, a ping, and to spare ...
-const MESSAGES_PER_ANSWER: u32 = 4;
-/// ... and one for so many bytes of it: one answer may be to many small requests.
-const BYTES_PER_MESSAGE: u32 = 16;
 /// When a client refused for want of capacity may try again. Capacity changes when another
 /// client leaves, which nobody can foretell.
 pub(super) const NO_CAPACITY_RETRY: Duration = Duration::from_secs(30);
@@ -72,7 +65,7 @@ pub struct Counters {
 }
 
 /// Makes the server's side of a protocol for a new connection.
-pub type MakeCodec = Box<dyn FnMut() -> Box<dyn ServerCodec + Send> + Send>;
+pub type MakeCodec = Box<dyn FnMut(Protocol) -> Box<dyn ServerCodec + Send> + Send>;
 
 /// The pure server.
 pub struct Server {
@@ -95,9 +88,9 @@ pub struct Server {
     pub(super) idle_check: Option<Moment>,
     dirty: Vec<SessionId>,
     pub(super) ended: VecDeque<(SessionId, EndReason)>,
-    source: SourceState,
+    pub(super) source: SourceState,
     /// Left over from a sample that was not given whole.
-    open: Sample,
+    pub(super) open: Sample,
     broken_promise: bool,
     /// Somebody left a place or the line: look who can have it.
     pub(super) places_changed: bool,
@@ -172,14 +165,19 @@ impl Server {
     // ---- events -------------------------------------------------------------------------
 
     /// A connection was accepted. `None`: it is refused, and counted; close it.
-    pub fn handle_accept(&mut self, peer: Peer, now: Moment) -> Option<SessionId> {
-        if let Err(refusal) = self.gate.enter(peer.address, now) {
+    pub fn handle_accept(
+        &mut self,
+        peer: Peer,
+        protocol: Protocol,
+        now: Moment,
+    ) -> Option<SessionId> {
+        if let Err(refusal) = self.gate.enter(peer.origin(), now) {
             debug!("{peer} refused: {refusal}");
             *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
             return None;
         }
         if let Err(refusal) = self.make_room(peer, now) {
-            self.gate.leave(peer.address);
+            self.gate.leave(peer.origin());
             debug!("{peer} refused: {refusal}");
             *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
             return None;
@@ -188,6 +186,7 @@ impl Server {
         let session = Session {
             peer,
             state: State::Handshaking { deadline },
+            protocol,
             codec: None,
             input: Vec::new(),
             output: Vec::new(),
@@ -221,11 +220,14 @@ impl Server {
     pub fn handle_bytes(&mut self, id: SessionId, bytes: &[u8], now: Moment) {
         let Some(session) = self.session(id) else { return };
         if session.codec.is_none() {
-            // Before the first byte a connection costs no cryptography.
-            if let Err(refusal) = self.gate.begin_handshake(now) {
+            let protocol = session.protocol;
+            // Before the first byte a connection costs no cryptography, and a plain one never.
+            if protocol == Protocol::Native
+                && let Err(refusal) = self.gate.begin_handshake(now)
+            {
                 return self.end(id, EndReason::Refused(refusal), now);
             }
-            let codec = (self.make_codec)();
+            let codec = (self.make_codec)(protocol);
             let Some(session) = self.session(id) else { return };
             session.codec = Some(codec);
         }
@@ -435,69 +437,7 @@ impl Server {
         self.capacity.bytes_per_s().is_none() && !self.line.is_empty()
     }
 
-    /// Gives bytes away until nobody wants any, the stock is empty, or sockets are due.
-    /// Returns the bytes given.
-    pub fn serve(&mut self, stock: &mut dyn FnMut() -> Option<Sample>, now: Moment) -> usize {
-        let mut given = 0;
-        while given < SERVE_BYTES_MAX && self.source == SourceState::Good {
-            let slice = self.slice();
-            let Some(turn) = self.scheduler.poll_turn(slice, now) else { break };
-            let Some(id) = self.roster.next_session(turn.flow, |id| self.can_take(id)) else {
-                self.scheduler.set_want(turn.flow, 0, now);
-                continue;
-            };
-            let outstanding = self.session(id).map_or(0, |session| session.outstanding as usize);
-            let count = turn.at_most.min(outstanding);
-            while self.open.len() < count {
-                let Some(sample) = stock() else { return given };
-                self.open.append(sample);
-            }
-            let piece = self.open.split_front(count);
-            self.give(id, turn.flow, piece, now);
-            given += count;
-        }
-        given
-    }
-
     // ---- inside -------------------------------------------------------------------------
-
-    fn give(&mut self, id: SessionId, flow: FlowId, piece: Sample, now: Moment) {
-        let count = piece.len();
-        let bytes = u32::try_from(count).expect("not more than a sample");
-        self.scheduler.charge(flow, count, now);
-        let Some(session) = self.sessions.get_mut(id.0).and_then(Option::as_mut) else { return };
-        session.outstanding -= bytes;
-        session.given_bytes += count as u64;
-        session.earn_messages(MESSAGES_PER_ANSWER + bytes / BYTES_PER_MESSAGE);
-        session.active_at = now;
-        let result = session.encode(Reply::Sample(piece));
-        self.counters.given_bytes += count as u64;
-        self.counters.given_samples += 1;
-        self.roster.record_given(flow, count as u64);
-        match result {
-            Ok(()) => self.touch(id),
-            Err(error) => self.end(id, EndReason::Codec(error), now),
-        }
-        self.refresh_flow(flow, now);
-    }
-
-    pub(super) fn can_take(&self, id: SessionId) -> bool {
-        self.sessions
-            .get(id.0)
-            .and_then(Option::as_ref)
-            .is_some_and(|session| session.wants_bytes() && session.output.len() < OUTPUT_MAX)
-    }
-
-    /// The largest answer now: a whole sample, unless a round through all who wait would take
-    /// longer than `max_round`.
-    fn slice(&self) -> usize {
-        let most = self.limits.sample_size;
-        let Some(capacity) = self.capacity.bytes_per_s() else { return most };
-        let waiting = self.scheduler.waiting().max(1) as u128;
-        let per_round = u128::from(capacity) * self.limits.max_round.as_millis() / 1000;
-        let fair = usize::try_from(per_round / waiting).unwrap_or(most);
-        fair.clamp(SAMPLE_SIZE_MIN.min(most), most)
-    }
 
     /// Tells a session that wants bytes why it gets none now.
     pub(super) fn tell_wait(&mut self, id: SessionId, now: Moment) {
@@ -521,12 +461,11 @@ impl Server {
 
     fn apply_rule(&mut self, id: SessionId, now: Moment) {
         let Some(session) = self.session(id) else { return };
-        let (Some(flow), address, true) = (session.flow, session.peer.address, session.is_proved())
-        else {
+        let (Some(flow), peer, true) = (session.flow, session.peer, session.is_proved()) else {
             return;
         };
         let Some(client) = self.roster.by_flow_mut(flow) else { return };
-        if !client.rule.allows(address) {
+        if !client.rule.allows(peer) {
             return self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
         }
         let surplus = client.surplus_sessions();
@@ -534,25 +473,6 @@ impl Server {
             self.bye(old, ByeReason::Replaced, REPLACED_RETRY, now);
         }
         self.refresh_flow(flow, now);
-    }
-
-    /// Tells the scheduler what the session's client wants now.
-    pub(super) fn refresh(&mut self, id: SessionId, now: Moment) {
-        if let Some(flow) = self.session(id).and_then(|session| session.flow) {
-            self.refresh_flow(flow, now);
-        }
-    }
-
-    pub(super) fn refresh_flow(&mut self, flow: FlowId, now: Moment) {
-        let Some(client) = self.roster.by_flow(flow) else { return };
-        let want = client
-            .sessions
-            .iter()
-            .filter(|&&id| self.can_take(id))
-            .filter_map(|id| self.sessions.get(id.0).and_then(Option::as_ref))
-            .map(|session| u64::from(session.outstanding))
-            .sum();
-        self.scheduler.set_want(flow, want, now);
     }
 
     /// Puts a session on the list of those to flush.

@@ -1,4 +1,4 @@
-//! The event loop: the one thread that owns sockets, and the only user of mio.
+//! The event loop: the one thread that owns sockets, and with them the only user of mio.
 //!
 //! Brings the pure core what it has none of: connections, time, the stock and signals. It
 //! decides nothing about who is served. Readiness is edge-triggered: what is readable or
@@ -6,18 +6,19 @@
 
 use super::core::{Server, SourceState};
 use super::session::{EndReason, Peer, SessionId};
+use super::sockets::{Listener, Listening, Stream};
 use super::{ClientRule, Limits};
 use crate::moment::Moment;
 use crate::sample::Sample;
 use crate::status::{SourceHealth, SourceStatus};
 use crate::stock::Stock;
 use crate::sys;
+use crate::wire::Protocol;
 use log::{debug, info, warn};
-use mio::net::{TcpListener, TcpStream, UnixStream};
+use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
-use socket2::{SockRef, TcpKeepalive};
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +42,6 @@ const HANDSHAKES_MAX: usize = 4;
 const READ_LEN: usize = 4096;
 /// Reads of what a peer still had to say when it got its BYE.
 const DRAIN_READS_MAX: usize = 16;
-/// What the kernel holds of our answers for one peer, bytes: bytes there are lost if the peer
-/// does not take them, and cannot be wiped. Linux doubles it for its own needs.
-const SEND_BUFFER_LEN: usize = 32 * 1024;
 /// Rounds of serving and sending a turn, before the kernel is asked again.
 const ROUNDS_MAX: usize = 8;
 /// Out of descriptors or memory, accepting rests this long: trying at once would spin.
@@ -52,18 +50,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 const WARN_SPAN: Duration = Duration::from_secs(60);
 /// How long sessions may take to hear BYE when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// A peer that vanished while nothing was due to it is noticed after 60 s + 3 × 10 s. The kernel
-/// asks; the daemon sleeps.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What SIGHUP brings: the rules read again, or `None` if the files are broken.
 pub type Reload = Box<dyn FnMut() -> Option<(Vec<ClientRule>, Limits)> + Send>;
 
 /// What the loop is made of.
 pub struct Setup {
-    /// Bound and listening.
-    pub listeners: Vec<std::net::TcpListener>,
+    /// Bound and listening; at most [`LISTENERS_MAX`].
+    pub listeners: Vec<Listening>,
     /// Tested samples.
     pub stock: Arc<Stock>,
     /// What the reader reports.
@@ -85,13 +79,8 @@ pub struct Setup {
     pub seed: Option<Box<dyn FnOnce(Sample) + Send>>,
 }
 
-struct Listener {
-    socket: TcpListener,
-    ready: bool,
-}
-
 struct Connection {
-    socket: TcpStream,
+    socket: Stream,
     readable: bool,
     writable: bool,
     /// The peer will send no more: read on to the end.
@@ -132,11 +121,8 @@ impl EventLoop {
     pub fn new(server: Server, poll: Poll, mut setup: Setup) -> io::Result<Self> {
         let registry = poll.registry();
         let mut listeners = Vec::new();
-        for (index, socket) in std::mem::take(&mut setup.listeners).into_iter().enumerate() {
-            socket.set_nonblocking(true)?;
-            let mut socket = TcpListener::from_std(socket);
-            registry.register(&mut socket, Token(FIRST_LISTENER + index), Interest::READABLE)?;
-            listeners.push(Listener { socket, ready: true });
+        for (index, bound) in std::mem::take(&mut setup.listeners).into_iter().enumerate() {
+            listeners.push(Listener::register(bound, registry, Token(FIRST_LISTENER + index))?);
         }
         let pipe = |stream: &std::os::unix::net::UnixStream, token| -> io::Result<UnixStream> {
             let stream = stream.try_clone()?;
@@ -312,8 +298,10 @@ impl EventLoop {
                 if !self.listeners[index].ready {
                     break;
                 }
-                match self.listeners[index].socket.accept() {
-                    Ok((socket, address)) => self.admit(socket, address, now),
+                match self.listeners[index].accept() {
+                    Ok((socket, peer)) => {
+                        self.admit(socket, peer, self.listeners[index].protocol, now);
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
                     }
@@ -333,26 +321,13 @@ impl EventLoop {
         }
     }
 
-    fn admit(&mut self, mut socket: TcpStream, address: std::net::SocketAddr, now: Moment) {
-        let peer = Peer { address: address.ip().to_canonical(), port: address.port() };
-        let Some(id) = self.server.handle_accept(peer, now) else { return };
+    fn admit(&mut self, mut socket: Stream, peer: Peer, protocol: Protocol, now: Moment) {
+        let Some(id) = self.server.handle_accept(peer, protocol, now) else { return };
         // Ended sessions' places are given out again: close theirs before this one moves in.
         self.close_ended();
-        let keepalive = TcpKeepalive::new()
-            .with_time(KEEPALIVE_IDLE)
-            .with_interval(KEEPALIVE_INTERVAL)
-            .with_retries(3);
-        let prepared = socket
-            .set_nodelay(true)
-            .and_then(|()| SockRef::from(&socket).set_tcp_keepalive(&keepalive))
-            .and_then(|()| SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_LEN))
-            .and_then(|()| user_timeout(&socket, self.server.write_timeout()))
-            .and_then(|()| {
-                let token = Token(FIRST_SESSION + id.0);
-                let both = Interest::READABLE | Interest::WRITABLE;
-                self.poll.registry().register(&mut socket, token, both)
-            });
-        if let Err(error) = prepared {
+        let token = Token(FIRST_SESSION + id.0);
+        let write_timeout = self.server.write_timeout();
+        if let Err(error) = socket.prepare(write_timeout, self.poll.registry(), token) {
             debug!("{peer}: {error}");
             self.server.handle_closed(id, EndReason::Io, now);
             return;
@@ -451,7 +426,7 @@ impl EventLoop {
             if matches!(reason, EndReason::Bye(_)) {
                 // Unread input would make the kernel reset the connection, and the peer lose
                 // our BYE.
-                let _ = connection.socket.shutdown(std::net::Shutdown::Write);
+                connection.socket.shutdown_write();
                 let mut rest = [0; READ_LEN];
                 for _ in 0..DRAIN_READS_MAX {
                     if !matches!(connection.socket.read(&mut rest), Ok(READ_LEN)) {
@@ -555,19 +530,6 @@ impl EventLoop {
         let all_gone = self.connections.iter().all(Option::is_none);
         self.stopping_until.is_some_and(|until| all_gone || until <= now)
     }
-}
-
-/// Has the kernel break a connection whose peer acknowledges nothing of what was sent for this
-/// long: keepalive does not look at those (`tcp(7)`, TCP_USER_TIMEOUT; RFC 5482).
-#[cfg(target_os = "linux")]
-fn user_timeout(socket: &TcpStream, timeout: Duration) -> io::Result<()> {
-    SockRef::from(socket).set_tcp_user_timeout(Some(timeout))
-}
-
-/// Elsewhere the kernel's own patience has to do.
-#[cfg(not(target_os = "linux"))]
-fn user_timeout(_socket: &TcpStream, _timeout: Duration) -> io::Result<()> {
-    Ok(())
 }
 
 /// Empties a signal pipe; whether anything was in it.

@@ -1,7 +1,7 @@
 //! The gate: how many strangers may knock, and how often.
 //!
 //! Owns the caps on connections that have not proved a key and on handshakes per second, by
-//! address. It holds no connection; a refusal is a reason.
+//! address or local user. It holds no connection; a refusal is a reason.
 
 use crate::moment::Moment;
 use std::collections::BTreeMap;
@@ -9,9 +9,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-/// Addresses remembered at once. Above it those that are idle are forgotten; if none is, a
+/// Origins remembered at once. Above it those that are idle are forgotten; if none is, a
 /// new address is refused.
-const ADDRESSES_MAX: usize = 4096;
+const ORIGINS_MAX: usize = 4096;
 /// Milli-tokens of one handshake.
 const HANDSHAKE: u64 = 1000;
 
@@ -39,6 +39,28 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Where a connection comes from, as far as it counts: many from one place are one knocker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// An IPv4 address, or an IPv6 /64: a host usually has one of those to itself.
+    Address(IpAddr),
+    /// A user of this machine.
+    User(u32),
+}
+
+impl Origin {
+    /// What an address counts as.
+    pub fn of(address: IpAddr) -> Self {
+        Origin::Address(match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(six) => match six.to_ipv4_mapped() {
+                Some(four) => IpAddr::V4(four),
+                None => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & (u128::MAX << 64))),
+            },
+        })
+    }
+}
+
 /// A token bucket for handshakes; it holds one second's worth.
 #[derive(Debug)]
 struct Bucket {
@@ -59,7 +81,7 @@ pub struct Gate {
     handshakes_per_s: u64,
     per_address_per_s: u64,
     all: Bucket,
-    knockers: BTreeMap<IpAddr, Knocker>,
+    knockers: BTreeMap<Origin, Knocker>,
 }
 
 impl Gate {
@@ -92,22 +114,21 @@ impl Gate {
         }
     }
 
-    /// A connection from `address`.
+    /// A connection from `origin`.
     ///
     /// # Errors
     /// [`Refusal`], if it is one too many.
-    pub fn enter(&mut self, address: IpAddr, now: Moment) -> Result<(), Refusal> {
-        let address = block(address);
-        if !self.knockers.contains_key(&address) && self.knockers.len() >= ADDRESSES_MAX {
+    pub fn enter(&mut self, origin: Origin, now: Moment) -> Result<(), Refusal> {
+        if !self.knockers.contains_key(&origin) && self.knockers.len() >= ORIGINS_MAX {
             self.forget_idle(now);
-            if self.knockers.len() >= ADDRESSES_MAX {
+            if self.knockers.len() >= ORIGINS_MAX {
                 return Err(Refusal::TooManyAddresses);
             }
         }
         let rate = self.per_address_per_s;
         let knocker = self
             .knockers
-            .entry(address)
+            .entry(origin)
             .or_insert_with(|| Knocker { pending: 0, bucket: Bucket::full(rate, now) });
         if !knocker.bucket.take(rate, now) {
             return Err(Refusal::HandshakeRate);
@@ -116,16 +137,16 @@ impl Gate {
         Ok(())
     }
 
-    /// A connection from `address` proved its key, or ended before.
-    pub fn leave(&mut self, address: IpAddr) {
-        if let Some(knocker) = self.knockers.get_mut(&block(address)) {
+    /// A connection from `origin` proved its key, or ended before.
+    pub fn leave(&mut self, origin: Origin) {
+        if let Some(knocker) = self.knockers.get_mut(&origin) {
             knocker.pending = knocker.pending.saturating_sub(1);
         }
     }
 
-    /// Connections from `address` that have not proved a key.
-    pub fn pending(&self, address: IpAddr) -> usize {
-        self.knockers.get(&block(address)).map_or(0, |knocker| knocker.pending)
+    /// Connections from `origin` that have not proved a key.
+    pub fn pending(&self, origin: Origin) -> usize {
+        self.knockers.get(&origin).map_or(0, |knocker| knocker.pending)
     }
 
     fn forget_idle(&mut self, now: Moment) {
@@ -157,24 +178,13 @@ impl Bucket {
     }
 }
 
-/// What counts as one address: an IPv6 host usually has a whole /64 to itself.
-pub(super) fn block(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(address) => IpAddr::V4(address),
-            None => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn host(number: u32) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::from_bits(number))
+    fn host(number: u32) -> Origin {
+        Origin::of(IpAddr::V4(Ipv4Addr::from_bits(number)))
     }
 
     #[test]
@@ -205,7 +215,7 @@ mod tests {
     #[test]
     fn an_ipv6_host_cannot_hide_in_its_64() {
         let mut gate = Gate::new(100, 1);
-        let address = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, last]);
+        let address = |last: u16| Origin::of([0x2001, 0xdb8, 0, 1, 0, 0, 0, last].into());
         assert_eq!(gate.enter(address(1), Moment::ZERO), Ok(()));
         assert_eq!(gate.enter(address(2), Moment::ZERO), Err(Refusal::HandshakeRate));
         assert_eq!(gate.pending(address(3)), 1);

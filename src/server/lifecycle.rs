@@ -4,7 +4,7 @@
 //! elsewhere.
 
 use super::core::Server;
-use super::gate::{self, Refusal};
+use super::gate::Refusal;
 use super::session::{EndReason, Peer, Session, SessionId, State};
 use crate::moment::Moment;
 use crate::wire::{ByeReason, Reply};
@@ -64,6 +64,8 @@ impl Server {
             // Whoever never had a place never came, as far as the log goes.
             Some(client) if session.was_served => (client.rule.name.clone(), client.log_level(now)),
             Some(client) => (client.rule.name.clone(), Level::Debug),
+            // Nobody that we know: told by whoever sent it away.
+            None if session.flow.is_none() => return,
             None => ("(removed)".to_owned(), Level::Info),
         };
         log!(level, "client {name} at {peer} left: {reason}, {} bytes", session.given_bytes);
@@ -94,7 +96,7 @@ impl Server {
         match session.state {
             State::Handshaking { deadline } => {
                 if self.handshaking.remove(&(deadline, id)) {
-                    self.gate.leave(session.peer.address);
+                    self.gate.leave(session.peer.origin());
                 }
             }
             State::InLine => {
@@ -118,9 +120,9 @@ impl Server {
     /// # Errors
     /// [`Refusal::Crowded`], if all of them are in the middle of a handshake.
     pub(super) fn make_room(&mut self, peer: Peer, now: Moment) -> Result<(), Refusal> {
-        let block = gate::block(peer.address);
-        if self.gate.pending(peer.address) > self.limits.max_handshakes_per_address {
-            self.evict_silent(|session| gate::block(session.peer.address) == block, now)?;
+        let origin = peer.origin();
+        if self.gate.pending(origin) > self.limits.max_handshakes_per_address {
+            self.evict_silent(|session| session.peer.origin() == origin, now)?;
         }
         if self.handshaking.len() >= self.limits.max_handshakes {
             self.evict_silent(|_| true, now)?;

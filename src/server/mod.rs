@@ -6,6 +6,7 @@ pub mod admission;
 pub mod core;
 pub mod event_loop;
 pub mod gate;
+mod giving;
 mod lifecycle;
 mod places;
 mod requests;
@@ -16,6 +17,7 @@ mod schedule_tests;
 pub mod session;
 #[cfg(test)]
 mod simulation;
+pub mod sockets;
 
 use crate::keys::{Psk, PublicKey};
 use std::net::IpAddr;
@@ -74,10 +76,8 @@ impl Default for Limits {
 pub struct ClientRule {
     /// How log and status call it; unique.
     pub name: String,
-    /// Its public key; unique.
-    pub key: PublicKey,
-    /// Shared with it; all zeros on the wire when absent.
-    pub psk: Option<Psk>,
+    /// How it proves that it is this client.
+    pub identity: Identity,
     /// Its part of what is to be shared, against the others' weights. At least 1.
     pub weight: u32,
     /// Bytes per second that it can always get once admitted; 0 for none.
@@ -88,6 +88,26 @@ pub struct ClientRule {
     pub max_sessions: u32,
     /// Where it may come from; empty for anywhere.
     pub allowed: Vec<AddressRange>,
+}
+
+/// How a client proves who it is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Identity {
+    /// Over the network, by its key.
+    Key {
+        /// Its public key; unique.
+        key: PublicKey,
+        /// Shared with it; all zeros on the wire when absent.
+        psk: Option<Psk>,
+    },
+    /// On the local socket, by the user that the kernel says is there. Clients of one user are
+    /// told apart by their names.
+    User {
+        /// The user's number: what the kernel says.
+        uid: u32,
+        /// As the clients file has it.
+        user: String,
+    },
 }
 
 /// A block of addresses, as in `192.0.2.0/24`; a single address is a block of one.

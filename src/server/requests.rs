@@ -3,12 +3,13 @@
 //! Owns the decoding and what each request does. No device byte and no place is spent before
 //! the first transport message decrypted.
 
+use super::Identity;
 use super::core::{NO_CAPACITY_RETRY, OUTPUT_MAX, OUTSTANDING_MAX, REPLACED_RETRY, Server};
 use super::schedule::FlowId;
 use super::session::{EndReason, Peer, SessionId, State};
 use crate::keys::{Psk, PublicKey};
 use crate::moment::Moment;
-use crate::wire::{ByeReason, Reply, Request, Welcome};
+use crate::wire::{ByeReason, CodecError, Reply, Request, Welcome};
 use log::{debug, warn};
 
 impl Server {
@@ -44,6 +45,7 @@ impl Server {
         match request {
             Request::Hello(key) => self.handle_hello(id, key, now),
             Request::Proved => self.handle_proved(id, now),
+            Request::Name(name) => self.handle_name(id, &name, now),
             Request::Bytes(count) => {
                 session.outstanding =
                     session.outstanding.saturating_add(count).min(OUTSTANDING_MAX);
@@ -65,7 +67,7 @@ impl Server {
             debug!("{peer} claims the unknown key {}", key.short());
             return self.end(id, EndReason::UnknownKey, now);
         };
-        if !client.rule.allows(peer.address) {
+        if !client.rule.allows(peer) {
             return self.end(id, EndReason::AddressNotAllowed, now);
         }
         let welcome = Welcome {
@@ -73,13 +75,34 @@ impl Server {
             guarantee_bytes_per_s: u32::try_from(client.rule.guarantee_bytes_per_s)
                 .unwrap_or(u32::MAX),
         };
-        let psk = client.rule.psk.clone().unwrap_or_else(|| Psk::new([0; 32]));
+        let psk = match &client.rule.identity {
+            Identity::Key { psk: Some(psk), .. } => psk.clone(),
+            _ => Psk::new([0; 32]),
+        };
         let flow = client.flow;
         if let Some(session) = self.session(id) {
             session.flow = Some(flow);
         }
         self.counters.handshakes += 1;
         self.reply(id, Reply::Welcome(psk, welcome), now);
+    }
+
+    /// The kernel says which user is there; the name is one of that user's clients, or empty if
+    /// there is but one.
+    fn handle_name(&mut self, id: SessionId, name: &str, now: Moment) {
+        let Some(session) = self.session(id) else { return };
+        let (State::Handshaking { .. }, Peer::Local { uid }) = (session.state, session.peer) else {
+            return self.end(id, EndReason::Codec(CodecError::OutOfOrder), now);
+        };
+        let Some(flow) = self.roster.by_user(uid, name) else {
+            debug!("uid {uid} has no client {name:?} in the clients file");
+            self.set_state(id, State::Parked);
+            return self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
+        };
+        if let Some(session) = self.session(id) {
+            session.flow = Some(flow);
+        }
+        self.handle_proved(id, now);
     }
 
     fn handle_proved(&mut self, id: SessionId, now: Moment) {
@@ -93,7 +116,7 @@ impl Server {
         let Some(client) = self.roster.by_flow_mut(flow) else {
             return self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
         };
-        debug!("client {} proved its key from {peer}", client.rule.name);
+        debug!("client {} proved who it is from {peer}", client.rule.name);
         client.sessions.push_back(id);
         let replaced = client.surplus_sessions();
         let name = client.rule.name.clone();
@@ -101,8 +124,9 @@ impl Server {
         for old in replaced {
             let Some(session) = self.session(old) else { continue };
             replaces |= session.state == State::Served;
-            if now.since(session.proved_at) < REPLACED_RETRY && session.peer.address != peer.address
-            {
+            // A local user has one origin, however many its machines.
+            let moved = session.peer.origin() != peer.origin();
+            if moved && now.since(session.proved_at) < REPLACED_RETRY {
                 self.warn_of_shared_key(flow, &name, old, peer);
             }
             self.bye(old, ByeReason::Replaced, REPLACED_RETRY, now);

@@ -4,8 +4,8 @@
 //! served.
 
 use super::schedule::{FlowId, FlowRule};
-use super::session::{EndReason, SessionId};
-use super::{AddressRange, ClientRule};
+use super::session::{EndReason, Peer, SessionId};
+use super::{AddressRange, ClientRule, Identity};
 use crate::keys::PublicKey;
 use crate::moment::Moment;
 use log::Level;
@@ -88,29 +88,36 @@ pub struct Replaced {
     pub gone: Vec<(FlowId, Vec<SessionId>)>,
 }
 
+/// What a client is found by. As long as it stays the same, so does the client.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Mark {
+    Key(PublicKey),
+    User(u32, String),
+}
+
 /// All clients.
 #[derive(Debug, Default)]
 pub struct Roster {
     clients: BTreeMap<FlowId, Client>,
-    by_key: BTreeMap<PublicKey, FlowId>,
+    by_mark: BTreeMap<Mark, FlowId>,
     next_flow: u32,
     /// Guarantees of the clients that have a place.
     promised_bytes_per_s: u64,
 }
 
 impl Roster {
-    /// Takes a new clients file. A client whose key stays keeps its flow; see [`Replaced`] for
+    /// Takes a new clients file. A client whose key, or user and name, stay keeps its flow; see [`Replaced`] for
     /// who does not keep its sessions.
     pub fn replace(&mut self, rules: Vec<ClientRule>) -> Replaced {
         let mut new_psk = Vec::new();
-        let mut gone = std::mem::take(&mut self.by_key);
+        let mut gone = std::mem::take(&mut self.by_mark);
         for rule in rules {
-            let key = rule.key;
-            match gone.remove(&key) {
+            let mark = rule.mark();
+            match gone.remove(&mark) {
                 Some(flow) => {
-                    self.by_key.insert(key, flow);
+                    self.by_mark.insert(mark, flow);
                     if let Some(client) = self.clients.get_mut(&flow) {
-                        if client.rule.psk != rule.psk {
+                        if client.rule.identity != rule.identity {
                             new_psk.extend(client.sessions.iter().copied());
                         }
                         client.rule = rule;
@@ -130,7 +137,7 @@ impl Roster {
     fn insert(&mut self, rule: ClientRule) {
         let flow = FlowId(self.next_flow);
         self.next_flow += 1;
-        self.by_key.insert(rule.key, flow);
+        self.by_mark.insert(rule.mark(), flow);
         let client = Client {
             rule,
             flow,
@@ -154,7 +161,19 @@ impl Roster {
 
     /// The client with this key.
     pub fn by_key(&self, key: &PublicKey) -> Option<&Client> {
-        self.clients.get(self.by_key.get(key)?)
+        self.clients.get(self.by_mark.get(&Mark::Key(*key))?)
+    }
+
+    /// The client of this local user with this name; without a name, the user's only client.
+    pub fn by_user(&self, uid: u32, name: &str) -> Option<FlowId> {
+        let first = Mark::User(uid, name.to_owned());
+        if !name.is_empty() {
+            return self.by_mark.get(&first).copied();
+        }
+        let of_user = |(mark, _): &(&Mark, &FlowId)| matches!(mark, Mark::User(u, _) if *u == uid);
+        let mut own = self.by_mark.range(first..).take_while(of_user);
+        let (_, &flow) = own.next()?;
+        own.next().is_none().then_some(flow)
     }
 
     /// The client of this flow.
@@ -226,9 +245,21 @@ impl Roster {
 }
 
 impl ClientRule {
-    /// Whether the client may come from this address.
-    pub fn allows(&self, address: IpAddr) -> bool {
-        self.allowed.is_empty() || self.allowed.iter().any(|range| range.contains(address))
+    fn mark(&self) -> Mark {
+        match self.identity {
+            Identity::Key { key, .. } => Mark::Key(key),
+            Identity::User { uid, .. } => Mark::User(uid, self.name.clone()),
+        }
+    }
+
+    /// Whether the client may come from there.
+    pub fn allows(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Remote { address, .. } => {
+                self.allowed.is_empty() || self.allowed.iter().any(|range| range.contains(address))
+            }
+            Peer::Local { .. } => true,
+        }
     }
 }
 
@@ -254,6 +285,33 @@ impl AddressRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_local_user_is_its_own_clients_only() {
+        let rule = |name: &str, uid| ClientRule {
+            name: name.into(),
+            identity: Identity::User { uid, user: format!("user-{uid}") },
+            weight: 1,
+            guarantee_bytes_per_s: 0,
+            limit_bytes_per_s: None,
+            max_sessions: 1,
+            allowed: Vec::new(),
+        };
+        let mut roster = Roster::default();
+        roster.replace(vec![rule("a", 7), rule("b", 8), rule("c", 8), rule("d", 9)]);
+        let found = |uid, name| {
+            let flow = roster.by_user(uid, name)?;
+            roster.by_flow(flow).map(|client| client.rule.name.as_str())
+        };
+        assert_eq!(found(7, ""), Some("a"));
+        assert_eq!(found(7, "a"), Some("a"));
+        assert_eq!(found(8, "c"), Some("c"));
+        assert_eq!(found(9, ""), Some("d"));
+        assert_eq!(found(8, ""), None, "which of the two?");
+        assert_eq!(found(7, "b"), None, "another user's");
+        assert_eq!(found(6, ""), None);
+        assert_eq!(found(6, "a"), None);
+    }
 
     #[test]
     fn blocks_contain_what_they_should() {

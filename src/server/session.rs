@@ -2,10 +2,10 @@
 //!
 //! Owns what a single connection knows. `core` decides what happens to it.
 
-use super::gate::Refusal;
+use super::gate::{Origin, Refusal};
 use super::schedule::FlowId;
 use crate::moment::Moment;
-use crate::wire::{ByeReason, CodecError, Reply, ServerCodec};
+use crate::wire::{ByeReason, CodecError, Protocol, Reply, ServerCodec};
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,18 +23,37 @@ pub struct SessionId(pub usize);
 
 /// Who is at the other end, before any key is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
+pub enum Peer {
+    /// Somebody on the network.
+    Remote {
+        /// Its address.
+        address: IpAddr,
+        /// Its port.
+        port: u16,
+    },
+    /// A user of this machine, as the kernel says.
+    Local {
+        /// Its number.
+        uid: u32,
+    },
+}
+
+impl Peer {
+    /// What the gate counts as one.
+    pub fn origin(&self) -> Origin {
+        match *self {
+            Peer::Remote { address, .. } => Origin::of(address),
+            Peer::Local { uid } => Origin::User(uid),
+        }
+    }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
-            IpAddr::V4(address) => write!(f, "{address}:{}", self.port),
-            IpAddr::V6(address) => write!(f, "[{address}]:{}", self.port),
+        match self {
+            Peer::Remote { address: IpAddr::V4(address), port } => write!(f, "{address}:{port}"),
+            Peer::Remote { address: IpAddr::V6(address), port } => write!(f, "[{address}]:{port}"),
+            Peer::Local { uid } => write!(f, "uid {uid}"),
         }
     }
 }
@@ -116,7 +135,9 @@ pub struct Session {
     pub peer: Peer,
     /// Its life cycle.
     pub state: State,
-    /// Its protocol, from its first byte on.
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The state of that, from its first byte on.
     pub codec: Option<Box<dyn ServerCodec + Send>>,
     /// Received and not yet decoded.
     pub input: Vec<u8>,

@@ -6,14 +6,16 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 
+mod script;
+
 use super::core::{OUTPUT_MAX, OUTSTANDING_MAX, Server, SourceState};
 use super::schedule::{FlowId, LIMIT_BURST};
 use super::session::{EndReason, MESSAGES_BURST, Peer, SessionId, State};
-use super::{ClientRule, Limits};
-use crate::keys::PublicKey;
+use super::{ClientRule, Identity, Limits};
 use crate::moment::Moment;
 use crate::sample::Sample;
-use crate::wire::{ByeReason, CodecError, Reply, Request, ServerCodec};
+use crate::wire::{ByeReason, CodecError, Protocol, ServerCodec};
+use script::{BYE, Dice, HELLO, Log, NAME, PING, PROVE, ScriptCodec, WANT, key, name};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
@@ -24,77 +26,14 @@ const CLIENTS: u8 = 12;
 const STOCK: usize = 16;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the codecs saw leave, in order.
-type Log = Arc<Mutex<Vec<(u64, Vec<u8>)>>>;
+/// The first of two local users; each has two clients.
+const UID: u32 = 1000;
 
-/// One byte a request, so that the simulation needs no cryptography: a tag, and for some an
-/// argument.
-struct ScriptCodec {
-    serial: u64,
-    proved: bool,
-    log: Log,
-}
-
-const HELLO: u8 = 1;
-const PROVE: u8 = 2;
-const WANT: u8 = 3;
-const PING: u8 = 4;
-const BYE: u8 = 5;
-
-impl ServerCodec for ScriptCodec {
-    fn decode(
-        &mut self,
-        input: &mut Vec<u8>,
-        _output: &mut Vec<u8>,
-    ) -> Result<Option<Request>, CodecError> {
-        let Some((&tag, rest)) = input.split_first() else { return Ok(None) };
-        let Some(&argument) = rest.first() else { return Ok(None) };
-        input.drain(..2);
-        Ok(Some(match tag {
-            HELLO => Request::Hello(key(argument)),
-            PROVE => {
-                self.proved = true;
-                Request::Proved
-            }
-            WANT => Request::Bytes(u32::from(argument) * u32::from(argument)),
-            PING => Request::Ping(argument.into()),
-            BYE => Request::Bye,
-            _ => return Err(CodecError::BadMessage),
-        }))
-    }
-
-    fn encode(&mut self, reply: Reply, output: &mut Vec<u8>) -> Result<(), CodecError> {
-        match reply {
-            Reply::Sample(sample) => {
-                assert!(self.proved, "bytes before the key was proved");
-                assert!((1..=SAMPLE).contains(&sample.len()));
-                output.extend_from_slice(sample.as_bytes());
-                self.log.lock().unwrap().push((self.serial, sample.as_bytes().to_vec()));
-            }
-            _ => output.extend_from_slice(&[0; 9]),
-        }
-        Ok(())
-    }
-}
-
-fn key(number: u8) -> PublicKey {
-    PublicKey([number; 32])
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough to choose steps.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.roll() % end
+/// Every third is a local user's.
+fn identity(number: u8) -> Identity {
+    match number % 3 {
+        2 => Identity::User { uid: UID + u32::from(number / 6), user: String::new() },
+        _ => Identity::Key { key: key(number), psk: None },
     }
 }
 
@@ -146,7 +85,7 @@ impl World {
         let (log, serials) = (Log::default(), Arc::new(Mutex::new(0)));
         let codec_log = Arc::clone(&log);
         let codec_serials = Arc::clone(&serials);
-        let make_codec = Box::new(move || {
+        let make_codec = Box::new(move |_| {
             let mut serial = codec_serials.lock().unwrap();
             *serial += 1;
             let log = Arc::clone(&codec_log);
@@ -202,8 +141,11 @@ impl World {
 
     fn connect(&mut self) {
         let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, self.dice.below(3) as u8));
-        let peer = Peer { address, port: 1000 };
-        if let Some(id) = self.server.handle_accept(peer, self.now) {
+        let peer = match self.dice.below(3) {
+            0 => Peer::Local { uid: UID + self.dice.below(2) as u32 },
+            _ => Peer::Remote { address, port: 1000 },
+        };
+        if let Some(id) = self.server.handle_accept(peer, Protocol::Native, self.now) {
             self.collect();
             self.live.insert(id, (0, None));
             if self.dice.below(40) == 0 {
@@ -239,11 +181,20 @@ impl World {
         }
         let known = self.live[&id].1;
         let proved = self.server.session(id).is_some_and(|session| session.is_proved());
+        let peer = self.server.session(id).map(|session| session.peer);
         let message = match (self.dice.below(100), known) {
             (0, _) => vec![99, 0],
             (1, _) => vec![BYE, 0],
+            (roll, None) if roll == 2 || matches!(peer, Some(Peer::Local { .. })) => {
+                let client = 2 + 3 * self.dice.below(4) as u8;
+                self.live.get_mut(&id).unwrap().1 = Some(client);
+                vec![NAME, client]
+            }
             (_, None) => {
                 let client = self.dice.below(u64::from(CLIENTS) + 1) as u8;
+                // A local user's client has no key: seldom tried.
+                let has_key = client % 3 < 2 || self.dice.below(8) == 0;
+                let client = if has_key { client } else { client - 1 };
                 self.live.get_mut(&id).unwrap().1 = Some(client);
                 vec![HELLO, client]
             }
@@ -391,7 +342,7 @@ impl World {
     }
 
     fn charge_bucket(&mut self, client: u8, bytes: usize) {
-        let Some(rule) = self.rules.iter().find(|rule| rule.key == key(client)) else { return };
+        let Some(rule) = self.rules.iter().find(|rule| rule.name == name(client)) else { return };
         let Some(limit) = rule.limit_bytes_per_s else { return };
         let burst = (SAMPLE as f64).max(limit as f64 * LIMIT_BURST.as_secs_f64());
         let (fill, at) = self.buckets.entry(client).or_insert((2.0 * burst, self.now));
@@ -478,7 +429,7 @@ impl World {
     fn check_pairs(&mut self) {
         let wanting: Vec<(u8, FlowId)> = (0..CLIENTS)
             .filter_map(|client| {
-                let known = self.server.clients().find(|known| known.rule.key == key(client))?;
+                let known = self.server.clients().find(|known| known.rule.name == name(client))?;
                 let rule = &known.rule;
                 let equal = rule.limit_bytes_per_s.is_none()
                     && rule.guarantee_bytes_per_s == 0
@@ -509,9 +460,8 @@ impl World {
 fn rules(dice: &mut Dice) -> Vec<ClientRule> {
     (0..CLIENTS)
         .map(|number| ClientRule {
-            name: format!("client-{number}"),
-            key: key(number),
-            psk: None,
+            name: name(number),
+            identity: identity(number),
             weight: if number < 6 { 1 } else { 1 + dice.below(5) as u32 },
             // Never 0: a promise taken back leaves its client ahead of its equals for a while.
             guarantee_bytes_per_s: if number % 4 == 3 { 1 + dice.below(4000) } else { 0 },
@@ -570,6 +520,7 @@ fn every_invariant_holds_at_every_step() {
     for reason in [
         EndReason::PeerClosed,
         EndReason::UnknownKey,
+        EndReason::Codec(CodecError::OutOfOrder),
         EndReason::HandshakeTimeout,
         EndReason::WriteTimeout,
         EndReason::Flood,

@@ -1,5 +1,5 @@
-//! The operating system: clock, kernel randomness, pipes, processes, privileges, service manager,
-//! syslog. The only place for `unsafe`.
+//! The operating system: clock, kernel randomness, pipes, processes, privileges, peers, service
+//! manager, syslog. The only place for `unsafe`.
 //!
 //! Owns every call that the standard library does not offer, each behind a safe function
 //! that says what it needs. It decides nothing.
@@ -18,5 +18,6 @@ pub mod process;
 pub mod random;
 pub mod syslog;
 pub mod thread;
+pub mod users;
 
 pub use clock::now;

@@ -41,6 +41,11 @@ pub fn find_user(name: &str) -> io::Result<Option<User>> {
 }
 
 impl User {
+    /// Its number.
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
     /// Whether this user is root itself.
     pub fn is_root(&self) -> bool {
         self.uid == 0
@@ -48,8 +53,7 @@ impl User {
 
     /// Whether this process runs as this user already.
     pub fn is_us(&self) -> bool {
-        // SAFETY: always succeeds and touches nothing.
-        self.uid == unsafe { libc::geteuid() }
+        self.uid == super::users::own_uid()
     }
 
     /// This process becomes the user, with the user's groups and nothing of root's, and cannot

@@ -18,6 +18,7 @@ pub const ANSWER_MESSAGE_MAX: usize = SAMPLE_SIZE_MAX + 1 + 16;
 const REQUEST: u8 = 0x01;
 const PING: u8 = 0x02;
 const CLIENT_BYE: u8 = 0x03;
+const NAME: u8 = 0x04;
 /// The type byte of a SAMPLE; its body is written in place, without a copy.
 pub const SAMPLE: u8 = 0x81;
 const PONG: u8 = 0x82;
@@ -47,7 +48,27 @@ pub fn push_len(length: usize, output: &mut Vec<u8>) {
     output.extend_from_slice(&length.to_be_bytes());
 }
 
-/// Reads what a client says.
+/// Longest name of a client, bytes: it fits a line of status.
+const NAME_LEN_MAX: usize = 64;
+
+/// Whether a client may be called so: 1 to 64 letters A-Z a-z, digits, `.`, `_` or `-`.
+pub fn is_client_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// Reads the NAME by which a client of the plain protocol begins; it may be empty.
+///
+/// # Errors
+/// [`CodecError::OutOfOrder`] for anything else, [`CodecError::BadBody`] for what is no name.
+pub fn parse_name(message: &[u8]) -> Result<String, CodecError> {
+    let Some((&NAME, body)) = message.split_first() else { return Err(CodecError::OutOfOrder) };
+    let name =
+        std::str::from_utf8(body).ok().filter(|name| name.is_empty() || is_client_name(name));
+    name.map(str::to_owned).ok_or(CodecError::BadBody)
+}
+
+/// Reads what a client says. NAME counts as unknown: see [`parse_name`].
 ///
 /// # Errors
 /// [`CodecError`] for an empty message or a known type with a wrong body.
@@ -98,6 +119,10 @@ pub fn push_request(request: &Request, message: &mut Vec<u8>) {
             message.extend_from_slice(&token.to_be_bytes());
         }
         Request::Bye => message.push(CLIENT_BYE),
+        Request::Name(name) => {
+            message.push(NAME);
+            message.extend_from_slice(name.as_bytes());
+        }
         Request::Hello(_) | Request::Proved | Request::Unknown => {}
     }
 }
@@ -178,6 +203,23 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_one_or_none_and_nothing_else() {
+        let longest = "a".repeat(64);
+        for name in ["", "a", "vm-1.example_2", &longest] {
+            let mut message = Vec::new();
+            push_request(&Request::Name(name.into()), &mut message);
+            assert_eq!(parse_name(&message), Ok(name.to_owned()));
+            assert_eq!(parse_request(&message), Ok(Request::Unknown), "not over Noise");
+        }
+        for name in ["a b", "a\n", "\u{e9}", "a/b", &"a".repeat(65)] {
+            let message = [&[NAME], name.as_bytes()].concat();
+            assert_eq!(parse_name(&message), Err(CodecError::BadBody), "{name:?}");
+        }
+        assert_eq!(parse_name(&[NAME, 0xff]), Err(CodecError::BadBody));
+        assert_eq!(parse_name(&[REQUEST, 0, 0, 8, 0]), Err(CodecError::OutOfOrder));
+    }
+
+    #[test]
     fn codes_this_version_does_not_know_survive() {
         assert_eq!(ByeReason::from_code(200), ByeReason::Unknown(200));
         assert_eq!(ByeReason::from_code(ByeReason::Idle.code()), ByeReason::Idle);
@@ -187,6 +229,7 @@ mod tests {
         #[test]
         fn random_bytes_never_panic(message in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = parse_request(&message);
+            let _ = parse_name(&message);
             let _ = parse_answer(&message);
             let _ = next_len(&message, 1, REQUEST_MESSAGE_MAX);
         }

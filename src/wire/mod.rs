@@ -17,6 +17,15 @@ use crate::sample::Sample;
 use std::fmt;
 use std::time::Duration;
 
+/// The protocols that a listener can speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// [`native`]: frames inside Noise, for networks.
+    Native,
+    /// [`plain`]: the same frames as they are, for unix sockets only.
+    Plain,
+}
+
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -26,6 +35,9 @@ pub enum Request {
     /// The first transport message decrypted: the peer holds the key it claimed, and is here
     /// now. Comes before the request that this message carries.
     Proved,
+    /// The peer, whom its socket tells by user, says which of that user's clients it is; empty:
+    /// the only one. Nothing else proves anything in the plain protocol.
+    Name(String),
     /// Wants this many bytes more.
     Bytes(u32),
     /// Wants its token back.

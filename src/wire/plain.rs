@@ -1,7 +1,9 @@
 //! The plain protocol: native frames without Noise, for unix sockets and the SSH tunnels
 //! that end there.
 //!
-//! Owns no identity: the shell names the peer by its socket credentials.
+//! Owns no identity: the shell tells the user at the other end by the socket's credentials, and
+//! the first frame says which of that user's clients it is. `netrng tap` says so before anything
+//! from the far side gets through, so whoever sits there can choose no name.
 
 use super::frame::{self, LENGTH_LEN};
 use super::{Answer, ClientCodec, CodecError, Reply, Request, ServerCodec};
@@ -9,7 +11,9 @@ use zeroize::Zeroize;
 
 /// The server's side.
 #[derive(Debug, Default)]
-pub struct PlainServer;
+pub struct PlainServer {
+    is_named: bool,
+}
 
 impl ServerCodec for PlainServer {
     fn decode(
@@ -20,7 +24,12 @@ impl ServerCodec for PlainServer {
         let Some(length) = frame::next_len(input, 1, frame::REQUEST_MESSAGE_MAX)? else {
             return Ok(None);
         };
-        let request = frame::parse_request(&input[LENGTH_LEN..LENGTH_LEN + length])?;
+        let message = &input[LENGTH_LEN..LENGTH_LEN + length];
+        let request = match self.is_named {
+            true => frame::parse_request(message)?,
+            false => Request::Name(frame::parse_name(message)?),
+        };
+        self.is_named = true;
         input.drain(..LENGTH_LEN + length);
         Ok(Some(request))
     }
@@ -84,34 +93,59 @@ mod tests {
             cut in 1usize..9,
         ) {
             let mut bytes = Vec::new();
+            let name = Request::Name("vm1".into());
+            PlainClient.encode(name.clone(), &mut bytes).unwrap();
             for &count in &counts {
                 PlainClient.encode(Request::Bytes(count), &mut bytes).unwrap();
             }
-            let (mut input, mut seen) = (Vec::new(), Vec::new());
+            let (mut server, mut input) = (PlainServer::default(), Vec::new());
+            let mut seen = Vec::new();
             for piece in bytes.chunks(cut) {
                 input.extend_from_slice(piece);
-                while let Some(request) = PlainServer.decode(&mut input, &mut Vec::new()).unwrap() {
+                while let Some(request) = server.decode(&mut input, &mut Vec::new()).unwrap() {
                     seen.push(request);
                 }
             }
-            let expected: Vec<_> = counts.into_iter().map(Request::Bytes).collect();
+            let counts = counts.into_iter().map(Request::Bytes);
+            let expected: Vec<_> = std::iter::once(name).chain(counts).collect();
             prop_assert_eq!(seen, expected);
             prop_assert!(input.is_empty());
         }
 
         #[test]
         fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut server_input = bytes.clone();
-            while let Ok(Some(_)) = PlainServer.decode(&mut server_input, &mut Vec::new()) {}
+            for is_named in [false, true] {
+                let (mut server, mut input) = (PlainServer { is_named }, bytes.clone());
+                while let Ok(Some(_)) = server.decode(&mut input, &mut Vec::new()) {}
+            }
             let mut client_input = bytes;
             while let Ok(Some(_)) = PlainClient.decode(&mut client_input) {}
         }
     }
 
     #[test]
+    fn the_name_comes_first_and_once() {
+        let decode = |requests: &[Request]| {
+            let (mut server, mut input) = (PlainServer::default(), Vec::new());
+            for request in requests {
+                PlainClient.encode(request.clone(), &mut input).unwrap();
+            }
+            let mut next = || server.decode(&mut input, &mut Vec::new());
+            (next(), next())
+        };
+        let name = |text: &str| Request::Name(text.into());
+        assert_eq!(decode(&[Request::Bytes(1)]).0, Err(CodecError::OutOfOrder));
+        let (first, second) = decode(&[name(""), name("other")]);
+        assert_eq!(first, Ok(Some(name(""))));
+        assert_eq!(second, Ok(Some(Request::Unknown)), "a name from the far side is passed over");
+    }
+
+    #[test]
     fn a_sample_arrives_whole() {
         let mut wire = Vec::new();
-        PlainServer.encode(Reply::Sample(Sample::new(vec![9; 2048])), &mut wire).unwrap();
+        PlainServer::default()
+            .encode(Reply::Sample(Sample::new(vec![9; 2048])), &mut wire)
+            .unwrap();
         let answer = PlainClient.decode(&mut wire).unwrap();
         assert!(matches!(answer, Some(Answer::Sample(sample)) if sample.as_bytes() == [9; 2048]));
     }

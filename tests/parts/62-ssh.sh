@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# about: real OpenSSH and real dropbear on loopback: raw bytes, frames, keys, broken tunnels
-# needs: cargo:rustup/cargo ssh:openssh-client /usr/sbin/sshd:openssh-server dropbear:dropbear-bin dbclient:dropbear-bin
+# about: real OpenSSH and real dropbear on loopback: raw bytes, netrng tap, keys, broken tunnels
+# needs: cargo:rustup/cargo ssh:openssh-client /usr/sbin/sshd:openssh-server dropbear:dropbear-bin dbclient:dropbear-bin useradd:passwd
 # root: yes
 # timeout: 600
 set -euo pipefail

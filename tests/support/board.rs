@@ -1,130 +1,56 @@
-//! A whole board under QEMU: booted by tests/boards/boot, spoken to over its serial line,
-//! killed with its test. Knows nothing of what runs on it.
-#![allow(clippy::print_stderr, reason = "a failed test shows the board's console")]
+//! A real server behind a real sshd, and an unprivileged user there who can do nothing but tap
+//! it. Needs root.
 
-use super::process::{Process, Stdout, command};
-use super::wait;
-use std::io::Write;
-use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use super::feed::{Feed, Mood};
+use super::process::{Process, Stdout, binary};
+use super::site::Site;
+use super::ssh::{Host, LocalUser, client_at, open_to_all};
+use std::fs;
 
-/// From power to console: 5 to 10 s on an idle machine.
-const BOOT: Duration = Duration::from_secs(120);
-/// For one command on the slowest board.
-const COMMAND: Duration = Duration::from_secs(90);
-
-/// A board that has started and waits for commands.
+/// A host with a netrng server, and an unprivileged user there whose keys are forced to tap it.
 pub struct Board {
-    qemu: Process,
-    line: ChildStdin,
-    /// Of the last command.
-    number: u32,
+    /// Reached by ssh.
+    pub host: Host,
+    /// Its server's directory.
+    pub site: Site,
+    /// Its server's source.
+    pub feed: Feed,
+    user: LocalUser,
 }
 
-/// What a command on the board left.
-#[derive(Debug)]
-pub struct Answer {
-    /// Its exit code.
-    pub code: i32,
-    /// All it wrote, stderr too.
-    pub text: String,
-}
-
-/// `tests/boards/boot` for a board whose root file system has this folder copied over it.
-pub fn boot_command(name: &str, overlay: &Path) -> Command {
-    let mut boot = command("tests/boards/boot");
-    boot.arg(name).arg(overlay).env("BOARD_PROGRAM", "1");
-    boot
-}
+/// Bytes.
+pub const SAMPLE: u64 = 2048;
 
 impl Board {
-    /// Starts what [`boot_command`] has made and waits for the console.
+    /// One SSH key and one client in the clients file for each name.
     ///
     /// # Panics
-    /// If the board does not get so far.
-    pub fn boot(boot: &mut Command) -> Self {
-        let mut qemu = Process::start_with(boot, Stdio::piped(), Stdout::Keep);
-        let line = qemu.take_stdin();
-        let mut board = Board { qemu, line, number: 0 };
-        board.wait_for("<ready>", BOOT);
-        board
-    }
-
-    /// Runs a line of shell on the board.
-    ///
-    /// # Panics
-    /// If it does not end.
-    pub fn run(&mut self, line: &str) -> Answer {
-        assert!(!line.contains('\n'), "one line");
-        self.number += 1;
-        let number = self.number;
-        writeln!(self.line, "{number} {line}").expect("QEMU reads its stdin");
-        self.wait_for(&format!("</{number} "), COMMAND);
-        let (start, end) = (format!("<{number}>\n"), format!("</{number} "));
-        let console = wait::until("the end of a line", COMMAND, || {
-            let console = self.console();
-            console.split_once(&end)?.1.contains('\n').then_some(console)
+    /// If sshd cannot be started or the user not be made.
+    pub fn new(names: &[&str]) -> Self {
+        let (host, user) = (Host::openssh(), LocalUser::new());
+        // Slices would shrink below a sample to keep a round of many clients short.
+        let site = Site::with_fifo("source").source("stock = 2").server("max-round = \"1 min\"");
+        let feed = Feed::new(&site.path("source"), Mood::Good);
+        // Where the user finds them, whatever the rights of our own folders.
+        fs::copy(binary(), host.path("netrng")).expect("can write");
+        open_to_all(&site.path(""), 0o711);
+        let keys = names.iter().map(|name| {
+            host.make_key(name);
+            site.add_local(name, user.name, &[]);
+            let (tap, socket) = (host.path("netrng"), site.path("tap.sock"));
+            let command =
+                format!("{} tap --socket {} --name {name}", tap.display(), socket.display());
+            (*name, format!("restrict,command=\"{command}\""))
         });
-        let (_, after) = console.split_once(&start).expect("the answer's start");
-        let (text, rest) = after.split_once(&end).expect("the answer's end");
-        let code = rest.split('>').next().and_then(|code| code.parse().ok());
-        Answer { code: code.expect("an exit code"), text: text.to_owned() }
+        host.authorize_all(keys);
+        Board { host, site, feed, user }
     }
 
-    /// Runs a line of shell that must succeed, and returns what it wrote.
-    ///
-    /// # Panics
-    /// If it fails.
-    #[track_caller]
-    pub fn succeed(&mut self, line: &str) -> String {
-        let answer = self.run(line);
-        assert_eq!(answer.code, 0, "{line}: {answer:?}");
-        answer.text
-    }
-
-    /// Waits on the board until a line of shell succeeds.
-    ///
-    /// # Panics
-    /// If it does not.
-    #[track_caller]
-    pub fn wait_until(&mut self, line: &str) {
-        // By the board's own clock, which may be slow but ends.
-        let wait = format!(
-            "n=0; until {line}; do n=$((n + 1)); [ $n -lt 250 ] || exit 1; sleep 0.2; done"
-        );
-        self.succeed(&wait);
-    }
-
-    /// Restarts the board, which under QEMU ends it.
-    ///
-    /// # Panics
-    /// If it does not go down.
-    pub fn off(mut self) {
-        writeln!(self.line, "0 sync; reboot -f").expect("QEMU reads its stdin");
-        assert_eq!(self.qemu.wait(COMMAND).code(), Some(0), "QEMU's end");
-    }
-
-    fn wait_for(&mut self, text: &str, limit: Duration) {
-        let ended = wait::until(&format!("{text:?} on the console"), limit, || {
-            if self.console().contains(text) {
-                return Some(None);
-            }
-            self.qemu.try_wait().map(Some)
-        });
-        assert_eq!(ended, None, "QEMU has ended, before {text:?} on the console");
-    }
-
-    fn console(&self) -> String {
-        String::from_utf8_lossy(&self.qemu.stdout()).into_owned()
-    }
-}
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("--- the console\n{}\n---", self.console());
-        }
+    /// A client that comes with this key, and writes to stdout.
+    pub fn start(&self, name: &str, stdout: Stdout) -> Process {
+        let upstream = self.host.upstream_as(self.user.name, name, "");
+        let path = self.host.path(&format!("{name}.toml"));
+        let mut command = client_at(&path, &upstream, "type = \"stdout\"");
+        Process::start_with(&mut command, std::process::Stdio::null(), stdout)
     }
 }

@@ -6,7 +6,7 @@ use super::wait::{self, PATIENCE};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub fn finish(command: &mut Command) -> Finished {
 pub fn finish_with_input(command: &mut Command, input: &[u8]) -> Finished {
     use std::io::Write;
     let mut process = Process::start_with(command, Stdio::piped(), Stdout::Keep);
-    let mut stdin = process.take_stdin();
+    let mut stdin = process.child.stdin.take().expect("stdin was asked for");
     // A program that does not read its input has its reasons.
     let _ = stdin.write_all(input);
     drop(stdin);
@@ -161,12 +161,14 @@ impl Process {
         Process { name, child, log, stdout: kept, _unread: unread, readers, ended: None }
     }
 
-    /// Its stdin, if it was started with a pipe.
+    /// Writes to its stdin, which must be a pipe.
     ///
     /// # Panics
-    /// If it was not, or if it was taken before.
-    pub fn take_stdin(&mut self) -> ChildStdin {
-        self.child.stdin.take().expect("stdin was asked for")
+    /// If it takes nothing.
+    pub fn write(&mut self, bytes: &[u8]) {
+        use std::io::Write;
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
+        stdin.write_all(bytes).expect("it listens");
     }
 
     /// Its process id.

@@ -130,9 +130,12 @@ impl Site {
     fn config_text(&self, source_lines: &[String]) -> String {
         let key_file = self.path("server.key").display().to_string();
         let clients_file = self.path("clients.toml").display().to_string();
+        // Not the machine's own.
+        let is_set = self.server_lines.iter().any(|line| line.starts_with("tap-socket"));
+        let tap_socket = if is_set { "" } else { "tap-socket = \"tap.sock\"" };
         format!(
             "mode = \"server\"\n{}\n[server]\nlisten = [\"{}\"]\nprivate-key-file = {key_file:?}\n\
-             clients-file = {clients_file:?}\n{}\n\n[source]\n{}\n",
+             clients-file = {clients_file:?}\n{}\n{tap_socket}\n\n[source]\n{}\n",
             self.top_lines.join("\n"),
             self.address,
             self.server_lines.join("\n"),
@@ -191,6 +194,14 @@ impl Site {
         command
     }
 
+    /// Adds a client that is this user of the machine, a name or a number, with these lines.
+    pub fn add_local(&self, name: &str, user: &str, lines: &[&str]) {
+        let text = fs::read_to_string(self.path("clients.toml")).expect("there is one");
+        let lines = lines.join("\n");
+        let entry = format!("[[client]]\nname = \"{name}\"\nuser = \"{user}\"\n{lines}\n");
+        self.write_secret("clients.toml", &(text + &entry));
+    }
+
     /// Makes these the only lines of a client's rule beside its name and keys. A server that
     /// runs learns of it by SIGHUP.
     ///
@@ -204,7 +215,7 @@ impl Site {
                 return block.to_owned();
             }
             found = true;
-            let keys = ["name", "public-key", "psk"].map(|key| format!("{key} = "));
+            let keys = ["name", "user", "public-key", "psk"].map(|key| format!("{key} = "));
             let kept = block.lines().filter(|line| keys.iter().any(|key| line.starts_with(key)));
             let rule: Vec<&str> = kept.chain(lines.iter().copied()).collect();
             format!("\n{}\n\n", rule.join("\n"))
@@ -255,8 +266,7 @@ pub struct Enrolled {
 }
 
 impl Enrolled {
-    /// The client whose config `netrng enroll` has printed, here or on another machine.
-    pub fn new(name: &str, printed: &str) -> Self {
+    fn new(name: &str, printed: &str) -> Self {
         let end = printed.find("\n[sink]").unwrap_or(printed.len());
         Enrolled { name: name.to_owned(), config: printed[..end].to_owned() }
     }

@@ -35,7 +35,7 @@ impl Host {
         let lines = format!(
             "Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
              StrictModes no\nUsePAM no\nPasswordAuthentication no\nPidFile none\n\
-             KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nLogLevel INFO\n",
+             KbdInteractiveAuthentication no\nMaxStartups 100\nPermitRootLogin prohibit-password\nLogLevel INFO\n",
             host.port,
             host.path("host_key").display(),
             host.path("authorized_keys").display(),
@@ -106,10 +106,23 @@ impl Host {
         fs::write(self.path("authorized_keys"), "").expect("can write");
     }
 
+    /// Lets these keys of ours in (see [`Host::make_key`]) with these options, as whatever user.
+    /// sshd reads the file as that user.
+    pub fn authorize_all<'a>(&self, keys: impl IntoIterator<Item = (&'a str, String)>) {
+        let line = |(name, options): (&str, String)| {
+            let key = fs::read_to_string(self.path(&format!("{name}.pub"))).expect("a key");
+            format!("{options} {key}")
+        };
+        let path = self.path("authorized_keys");
+        fs::write(&path, keys.into_iter().map(line).collect::<String>()).expect("can write");
+        open_to_all(&path, 0o644);
+        open_to_all(self.dir.path(), 0o711);
+    }
+
     /// Ends it and all its sessions.
     pub fn stop(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
-            for pid in children(daemon.pid()) {
+            for pid in descendants(daemon.pid()) {
                 kill(pid);
             }
             daemon.kill();
@@ -125,7 +138,7 @@ impl Host {
     /// Kills the server's end of every session.
     pub fn cut(&self) {
         let daemon = self.daemon.as_ref().expect("it runs");
-        for pid in children(daemon.pid()) {
+        for pid in descendants(daemon.pid()) {
             kill(pid);
         }
     }
@@ -154,11 +167,16 @@ impl Host {
 
     /// The lines of an `[[upstream]]` for this host.
     pub fn upstream(&self, more: &str) -> String {
+        self.upstream_as("root", "id", more)
+    }
+
+    /// The same for another user and another key.
+    pub fn upstream_as(&self, user: &str, key: &str, more: &str) -> String {
         format!(
-            "[[upstream]]\nssh = \"root@127.0.0.1\"\nssh-port = {}\nidentity-file = {:?}\n\
+            "[[upstream]]\nssh = \"{user}@127.0.0.1\"\nssh-port = {}\nidentity-file = {:?}\n\
              known-hosts-file = {:?}\nname = \"board\"\n{more}\n",
             self.port,
-            self.path("id"),
+            self.path(key),
             self.path("known_hosts"),
         )
     }
@@ -170,10 +188,49 @@ impl Drop for Host {
     }
 }
 
+/// Lets every user at a file or through a folder.
+pub fn open_to_all(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("can chmod");
+}
+
+/// A user of this machine, gone with the test, that may log in and nothing else.
+pub struct LocalUser {
+    /// How it is called.
+    pub name: &'static str,
+}
+
+impl LocalUser {
+    /// One user at a time: the tests that need it run one by one.
+    pub fn new() -> Self {
+        let user = LocalUser { name: "netrng-tap-test" };
+        // What a killed test left.
+        user.remove();
+        // `*`: no password will do; `!` would lock it for keys as well.
+        let mut add = command("useradd");
+        add.args(["--system", "--home-dir", "/", "--shell", "/bin/sh", "--password", "*"]);
+        finish(add.arg(user.name)).success();
+        user
+    }
+
+    fn remove(&self) {
+        let _ = finish(command("userdel").args(["--force", self.name]));
+    }
+}
+
+impl Drop for LocalUser {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
 /// `netrng client` with these upstreams and this sink; its configuration lies in `dir`.
 pub fn client(dir: &Path, upstreams: &str, sink: &str) -> Command {
-    let path = dir.join("client.toml");
-    fs::write(&path, format!("mode = \"client\"\n{upstreams}\n[sink]\n{sink}\n")).expect("write");
+    client_at(&dir.join("client.toml"), upstreams, sink)
+}
+
+/// The same with this configuration file.
+pub fn client_at(path: &Path, upstreams: &str, sink: &str) -> Command {
+    fs::write(path, format!("mode = \"client\"\n{upstreams}\n[sink]\n{sink}\n")).expect("write");
     let mut command = super::process::netrng(&["client", "-c"]);
     command.arg(path);
     command
@@ -187,6 +244,18 @@ pub fn children(pid: u32) -> Vec<u32> {
         .flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         .filter_map(|pid| pid.parse().ok())
         .collect()
+}
+
+/// Its children, and theirs, from the top down: sshd has one process as root and one as the user
+/// for each session.
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = children(pid);
+    let mut next = 0;
+    while let Some(&pid) = found.get(next) {
+        found.extend(children(pid));
+        next += 1;
+    }
+    found
 }
 
 /// `kill -9`; one that is gone already is as well.

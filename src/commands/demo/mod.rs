@@ -7,13 +7,13 @@
 mod screen;
 pub(super) mod verdict;
 
-use super::server::{Parts, assemble, listen};
+use super::server::{Parts, assemble, listen, native};
 use super::{Exit, Failure, client::make_codec, signals};
 use crate::client::{self, Address, Kind, Upstream};
 use crate::config::{ClientDefaults, Clients, LogTo, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
 use crate::sample::Sample;
-use crate::server::{ClientRule, Limits, core::Server};
+use crate::server::{ClientRule, Identity, Limits, core::Server};
 use crate::sink::{self, Feed, KernelWrite, Sink};
 use crate::source::{Settings, draw::draw};
 use crate::status::{SourceHealth, SourceStatus};
@@ -127,8 +127,7 @@ fn pick_source() -> Result<(Settings, bool), Failure> {
 fn rule(name: &str, key: &PrivateKey, psk: &Psk, is_hardware: bool) -> ClientRule {
     ClientRule {
         name: name.to_owned(),
-        key: public_key(key),
-        psk: Some(psk.clone()),
+        identity: Identity::Key { key: public_key(key), psk: Some(psk.clone()) },
         weight: 1,
         guarantee_bytes_per_s: 0,
         limit_bytes_per_s: (!is_hardware).then_some(SOFTWARE_LIMIT_BYTES_PER_S),
@@ -168,6 +167,7 @@ impl Running {
         let config = ServerConfig {
             log_to: LogTo::Stderr,
             listen: Vec::new(),
+            tap_socket: None,
             private_key,
             clients_file: PathBuf::new(),
             clients: Clients { rules, missing: None },
@@ -176,7 +176,7 @@ impl Running {
             source,
             user: None,
         };
-        let (event_loop, reader, source) = assemble(config, vec![listener], parts)?;
+        let (event_loop, reader, source) = assemble(config, vec![native(listener)], parts)?;
         sys::thread::spawn("reader", Box::new(move || reader.run()))?;
         let thread =
             std::thread::Builder::new().name("server".into()).spawn(move || event_loop.run())?;

@@ -105,7 +105,7 @@ const SERVER_MISTAKES: &Mistakes = &[
     ("stock = 5", "/n:5: stock: unknown key in [server]; it belongs in [source]"),
     (
         "frobnicate = 1",
-        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
+        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, tap-socket, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
     ),
     ("max-clients = 0", "/n:5: max-clients: found 0; want a whole number from 1 to 65536"),
     ("max-clients = -3", "/n:5: max-clients: found -3; want a whole number from 1 to 65536"),
@@ -183,6 +183,11 @@ const SERVER_MISTAKES: &Mistakes = &[
         r#"/n:6: min-entropy: found "high"; want a number from 0 to 8, or "auto""#,
     ),
     ("[source]\ndevice = ''", r#"/n:6: device: found ""; want a path in quotes"#),
+    ("tap-socket = true", r#"/n:5: tap-socket: found true; want a path in quotes, or "none""#),
+    (
+        "tap-socket = '/2345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234'",
+        "/n:5: tap-socket: a socket's path has at most 103 bytes; choose a shorter one",
+    ),
     (
         "[source]\nmax-clients = 5",
         "/n:6: max-clients: unknown key in [source]; it belongs in [server]",
@@ -376,7 +381,27 @@ const CLIENTS_FILE_MISTAKES: &Mistakes = &[
     ),
     (
         "\n\n[[client]]\nname = 'bob'",
-        "/n:3: public-key: missing in [[client]]; give the client's public key; `netrng pubkey` on the client prints it",
+        "/n:3: public-key: missing in [[client]]; give the client's public key; `netrng pubkey` on the client prints it; or give `user`, for a client that comes by SSH",
+    ),
+    (
+        "[[client]]\nname = 'a'\nuser = 5",
+        "/n:3: user: found 5; want the name of a user that this machine has, in quotes",
+    ),
+    (
+        "[[client]]\nname = 'a'\nuser = 'no-such-user-here'",
+        r#"/n:3: user: found "no-such-user-here"; want the name of a user that this machine has, in quotes"#,
+    ),
+    (
+        "[[client]]\nname = 'a'\nuser = 'root'\npsk-file = 'x'",
+        "/n:4: psk-file: is only for clients without `user`; remove one of the two",
+    ),
+    (
+        "[[client]]\nname = 'a'\nuser = 'root'\nallowed = '10.0.0.7'",
+        "/n:4: allowed: is only for clients without `user`; remove one of the two",
+    ),
+    (
+        "[[client]]\nname = 'a'\nuser = '1000000'\n[[client]]\nname = 'a'\nuser = 'root'",
+        r#"/n:5: name: "a" stands in line 2 already; change one"#,
     ),
 ];
 
@@ -408,6 +433,10 @@ const ALICE_MISTAKES: &Mistakes = &[
         "allowed = 5",
         "/n:4: allowed: found 5; want a list of addresses; to allow any address, leave the key out",
     ),
+    (
+        "user = 'root'",
+        "/n:3: public-key: is only for clients without `user`; remove one of the two",
+    ),
     ("psk = 'x'\npsk-file = 'y'", "/n:5: psk-file: stands beside psk; give only one of the two"),
     (
         "[[client]]\nname = 'alice'\npublic-key = '{3}'",
@@ -419,7 +448,7 @@ const ALICE_MISTAKES: &Mistakes = &[
     ),
     (
         "listen = '::'",
-        "/n:4: listen: unknown key in [[client]]; the keys here are name, public-key, psk, psk-file, weight, guarantee, limit, max-sessions, allowed",
+        "/n:4: listen: unknown key in [[client]]; the keys here are name, user, public-key, psk, psk-file, weight, guarantee, limit, max-sessions, allowed",
     ),
 ];
 

@@ -7,7 +7,7 @@ use crate::config::{
     parse_clients,
 };
 use crate::keys::{PrivateKey, Psk, PublicKey};
-use crate::server::Limits;
+use crate::server::{Identity, Limits};
 use crate::sink::Sink;
 use crate::source::Settings;
 use proptest::prelude::*;
@@ -47,7 +47,7 @@ fn unmask(text: &str, keys: &[&str]) -> String {
 fn an_effective_server_is_the_same_server() {
     let given = server(&with_keys(
         "mode = 'server'\nuser = 'netrng'\nlog-to = 'syslog'\n[server]\nprivate-key = '{1}'\nclients-file = 'a\"\\b'\n\
-         listen = ['192.0.2.1', '[::1]:0']\nmax-clients = 7\nmax-waiting = 0\n\
+         listen = ['192.0.2.1', '[::1]:0']\ntap-socket = '/a b/c'\nmax-clients = 7\nmax-waiting = 0\n\
          max-handshakes = 8\nmax-handshakes-per-address = 3\nhandshakes-per-s = 7\nhandshakes-per-s-per-address = 2\n\
          handshake-timeout = '1.5 s'\nidle-timeout = '1 min'\nwrite-timeout = '100 ms'\n\
          max-round = '333 ms'\nheadroom = 1\n[source]\ndevice = '/dev/a b'\n\
@@ -94,16 +94,19 @@ fn an_effective_server_lists_its_clients() {
     let mut given = server(&with_keys("mode = 'server'\nserver.private-key = '{1}'\n"));
     let clients = "[[client]]\nname = 'alice'\npublic-key = '{2}'\npsk = '{3}'\n\
                    limit = '1 kB/s'\nallowed = '10.0.0.7'\n\
-                   [[client]]\nname = 'bob'\npublic-key = '{3}'\n";
+                   [[client]]\nname = 'bob'\npublic-key = '{3}'\n\
+                   [[client]]\nname = 'carol'\nuser = 'root'\n";
     let clients = parse_clients(&with_keys(clients), Path::new("/c"), &given.defaults);
     given.clients = clients.unwrap();
     let text = given.to_string();
     for line in [
-        "# Clients: 2",
+        "# Clients: 3",
         "#   alice {2}, with psk, weight 1, guarantee 0 B/s, limit 1 kB/s, max-sessions 1, \
          from [\"10.0.0.7/32\"]",
         "#   bob {3}, without psk, weight 1, guarantee 0 B/s, limit none, max-sessions 1, \
          from anywhere",
+        "#   carol user root (uid 0), weight 1, guarantee 0 B/s, limit none, max-sessions 1, \
+         through netrng tap",
     ] {
         assert!(text.lines().any(|found| found == with_keys(line)), "{line} is not in {text}");
     }
@@ -191,8 +194,8 @@ fn what_enroll_hands_out_reads_back_on_both_sides() {
     let text = before + &client_entry_text("alice", &key, &psk);
     let clients = parse_clients(&text, Path::new("/c"), &ClientDefaults::default()).unwrap();
     let [_, alice] = &clients.rules[..] else { panic!("two clients") };
-    assert_eq!((alice.name.as_str(), alice.key), ("alice", key));
-    assert_eq!(alice.psk.as_ref(), Some(&psk));
+    assert_eq!(alice.name, "alice");
+    assert_eq!(alice.identity, Identity::Key { key, psk: Some(psk) });
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use super::{KEY_1, KEY_2, with_keys};
 use crate::config::{ClientDefaults, Config, load_clients};
 use crate::keys::PrivateKey;
+use crate::server::Identity;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,8 @@ fn a_clients_file_is_closed_only_if_it_holds_a_secret() {
     assert!(error.message.contains("chmod 640"), "{error}");
     write(&folder, "psk", 0o600, KEY_2);
     let path = write(&folder, "clients", 0o644, with_keys(&format!("{ALICE}psk-file = 'psk'\n")));
-    assert!(load(&path).unwrap().rules[0].psk.is_some());
+    let Identity::Key { psk, .. } = &load(&path).unwrap().rules[0].identity else { panic!() };
+    assert!(psk.is_some());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::config::{
     ClientDefaults, Config, ServerConfig, client, clients, parse_clients, server, upstream,
 };
 use crate::keys::PublicKey;
+use crate::server::Identity;
 use crate::sink::Sink;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -135,7 +136,8 @@ fn the_clients_part_states_the_defaults() {
     let text = etc.place(&in_effect(parts()[2]));
     let clients = parse_clients(&text, Path::new("/c.toml"), &other).unwrap();
     let [alice] = &clients.rules[..] else { panic!("one client") };
-    assert_ne!(alice.key, PublicKey([0; 32]));
+    let Identity::Key { key, psk: Some(_) } = &alice.identity else { panic!("with both keys") };
+    assert_ne!(*key, PublicKey([0; 32]));
     let stated = ClientDefaults {
         weight: alice.weight,
         guarantee_bytes_per_s: alice.guarantee_bytes_per_s,
@@ -143,7 +145,7 @@ fn the_clients_part_states_the_defaults() {
         max_sessions: alice.max_sessions,
     };
     assert_eq!(stated, ClientDefaults::default());
-    assert!(alice.psk.is_some() && alice.allowed.is_empty());
+    assert!(alice.allowed.is_empty());
 }
 
 #[test]

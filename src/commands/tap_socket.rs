@@ -1,0 +1,121 @@
+//! The tap socket: where `netrng tap` finds the server of its own machine.
+//!
+//! Owns the file: made at the server's start in place of one that a dead server left, and
+//! removed at its end. Everybody may connect; who is served says the clients file, by the user
+//! that the kernel says is there.
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+/// A socket's file, removed on drop by the process that made it: not by a half that ends and is
+/// started again.
+pub(super) struct TapSocket {
+    path: PathBuf,
+    maker: u32,
+    /// Device and inode: whoever put another in its place keeps it.
+    made: Option<(u64, u64)>,
+}
+
+impl TapSocket {
+    /// Makes the socket, its folder if that is missing, and listens.
+    ///
+    /// # Errors
+    /// Why it cannot be had, in words.
+    pub fn make(path: &Path) -> Result<(TapSocket, UnixListener), String> {
+        clear(path)?;
+        let cannot = |error: io::Error| format!("it cannot be made: {error}");
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            fs::create_dir(folder).map_err(cannot)?;
+            // Whatever the umask: all may pass.
+            fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(cannot)?;
+        }
+        let listener = UnixListener::bind(path).map_err(cannot)?;
+        let tap_socket =
+            TapSocket { path: path.to_owned(), maker: std::process::id(), made: identity(path) };
+        fs::set_permissions(path, Permissions::from_mode(0o666)).map_err(cannot)?;
+        Ok((tap_socket, listener))
+    }
+}
+
+impl Drop for TapSocket {
+    fn drop(&mut self) {
+        let is_ours = self.made.is_some() && self.maker == std::process::id();
+        if is_ours && identity(&self.path) == self.made {
+            // A server that may not is no reason to worry: the next one replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes the socket of a dead server.
+fn clear(path: &Path) -> Result<(), String> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !found.file_type().is_socket() {
+        return Err("something else than a socket is there; move it away".to_owned());
+    }
+    if is_alive(path) {
+        return Err("another server listens there; stop it, or give this one another".to_owned());
+    }
+    fs::remove_file(path).map_err(|error| format!("the old one cannot be removed: {error}"))
+}
+
+/// Whether somebody listens. Does not wait for a server with a long queue.
+fn is_alive(path: &Path) -> bool {
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    connect().err().is_none_or(|error| error.kind() != io::ErrorKind::ConnectionRefused)
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_dead_servers_socket_is_replaced_and_a_live_ones_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/tap.sock");
+        let (tap, listener) = TapSocket::make(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
+        let refusal = TapSocket::make(&path).err().unwrap();
+        assert!(refusal.contains("another server listens there"), "{refusal}");
+        assert!(UnixStream::connect(&path).is_ok(), "untouched");
+        // Dead, and nobody tidied up.
+        std::mem::forget(tap);
+        drop(listener);
+        let (tap, _listener) = TapSocket::make(&path).unwrap();
+        assert!(UnixStream::connect(&path).is_ok());
+        drop(tap);
+        assert!(!path.exists(), "removed at the end");
+    }
+
+    #[test]
+    fn what_is_not_ours_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tap.sock");
+        fs::write(&path, "a letter").unwrap();
+        let refusal = TapSocket::make(&path).err().unwrap();
+        assert!(refusal.contains("something else than a socket"), "{refusal}");
+        assert_eq!(fs::read(&path).unwrap(), b"a letter");
+        fs::remove_file(&path).unwrap();
+        let (tap, _listener) = TapSocket::make(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let _other = UnixListener::bind(&path).unwrap();
+        drop(tap);
+        assert!(path.exists(), "another's");
+        let refusal = TapSocket::make(&folder.path().join("no/such/tap.sock")).err().unwrap();
+        assert!(refusal.contains("cannot be made: "), "{refusal}");
+    }
+}
