@@ -12,6 +12,7 @@ pub mod board;
 pub mod deal;
 pub mod feed;
 pub mod ledger;
+pub mod machine;
 pub mod numbered;
 pub mod process;
 pub mod puller;

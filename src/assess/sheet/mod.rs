@@ -2,7 +2,7 @@
 //! over time.
 //!
 //! Owns the layout, as rectangles and lines of text, and their two forms, PNG and SVG. Units
-//! are pixels; a letter is [`LETTER`] wide.
+//! are pixels; a letter is `LETTER` wide.
 
 mod font;
 mod png;

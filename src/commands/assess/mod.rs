@@ -1,7 +1,7 @@
 //! `assess SOURCE`: is this generator any good, and how many clients does it carry?
 //!
 //! Owns the reading, its end and the progress line. What the bytes tell is [`crate::assess`];
-//! how it is printed is [`report`].
+//! how it is printed is `report`.
 
 mod report;
 
