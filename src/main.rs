@@ -17,6 +17,7 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     netrng::sys::harden::forbid_core_dumps();
+    netrng::sys::process::expect_children();
     let invocation = match cli::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(error) => {

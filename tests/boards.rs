@@ -2,6 +2,7 @@
 //! they starve until a server on this machine feeds them. Needs what `tests/run boards` gets;
 //! plain `cargo test` leaves it out. `tests/boards/` has the boards.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::print_stdout, reason = "the figures of a run")]
 
 mod support;
 

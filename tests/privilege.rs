@@ -343,6 +343,24 @@ fn the_tap_socket_is_made_by_root_and_outlives_a_half() {
     assert!(!site.path("tap.sock").exists(), "the socket outlives its server");
 }
 
+/// Who is started with SIGCHLD ignored gets no status of its children, unless it minds that.
+#[test]
+fn halves_are_watched_whatever_the_parent_did_with_their_ends() {
+    let site = site_of_two(Path::new("/dev/urandom"));
+    let server = site.server_command();
+    let mut ignoring = command("sh");
+    ignoring.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(server.get_program());
+    let mut main = Process::start(ignoring.args(server.get_args()));
+    main.wait_for(READY);
+    let network = Halves::of(main.pid()).network;
+    let mark = main.mark();
+    kill(network);
+    main.wait_for_after(mark, READY);
+    let last = Halves::of(main.pid());
+    assert_eq!(main.terminate().code(), Some(0));
+    wait_for_end(last.all());
+}
+
 #[test]
 fn the_real_device_is_opened_by_root_and_read_by_nobody() {
     let device = Path::new("/dev/hwrng");

@@ -90,6 +90,13 @@ pub fn reap(pid: u32) -> io::Result<ExitStatus> {
     }
 }
 
+/// Lets the ends of children be waited for, whatever whoever started us did with SIGCHLD: where
+/// it is ignored, which a program inherits, they leave no status.
+pub fn expect_children() {
+    // SAFETY: sets a signal back to its default, before any thread is started.
+    let _ = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// The child leads a process group of its own: Ctrl-C on our terminal does not reach it, and
 /// [`end_group`] reaches all that it started.
 pub fn lead_own_group(command: &mut Command) {
