@@ -127,12 +127,11 @@ impl Server {
         if self.handshaking.len() >= self.limits.max_handshakes {
             // One user of this machine can come as thousands: they keep nobody on the network out.
             let is_local = |session: &Session| matches!(session.peer, Peer::Local { .. });
-            match self.evict_silent(is_local, now) {
-                Err(_) if matches!(peer, Peer::Remote { .. }) => {
-                    self.evict_silent(|_| true, now)?
-                }
-                done => done?,
+            let mut done = self.evict_silent(is_local, now);
+            if done.is_err() && matches!(peer, Peer::Remote { .. }) {
+                done = self.evict_silent(|_| true, now);
             }
+            done?;
         }
         Ok(())
     }
