@@ -28,8 +28,13 @@ pub fn give(mut link: &UnixStream, samples: &Receiver<Sample>, stop: &Latch) -> 
         };
         let Ok(sample) = sample else { return Ok(()) };
         let len = u16::try_from(sample.len()).map_err(|_| io::ErrorKind::InvalidData)?;
-        link.write_all(&len.to_be_bytes())?;
-        link.write_all(sample.as_bytes())?;
+        let sent =
+            link.write_all(&len.to_be_bytes()).and_then(|()| link.write_all(sample.as_bytes()));
+        match sent {
+            // It asked, and ended before the answer: as if it had not asked.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            sent => sent?,
+        }
     }
 }
 
@@ -88,6 +93,18 @@ mod tests {
         drop(wish);
         drawing.join().unwrap().unwrap();
         giving.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn whoever_asks_and_ends_before_the_answer_is_no_failure() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let (_trigger, stop) = latch().unwrap();
+        let (put, stock) = bounded(1);
+        ours.write_all(&[1]).unwrap();
+        drop(ours);
+        put.send(Sample::new(vec![7; 2500])).unwrap();
+        give(&theirs, &stock, &stop).unwrap();
+        assert!(stock.is_empty(), "it went to the wish");
     }
 
     #[test]
