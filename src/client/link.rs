@@ -65,7 +65,10 @@ impl Link {
         match (self, error) {
             (Link::Child(worker, ..), FetchError::Closed | FetchError::Lost(_)) => worker.why(),
             // `netrng tap` tells who it is there that the server does not serve.
-            (Link::Child(worker, ..), FetchError::Bye(ByeReason::NotAllowed, _)) => worker.why(),
+            (
+                Link::Child(worker, ..),
+                FetchError::Bye(ByeReason::NotAllowed | ByeReason::NameNeeded, _),
+            ) => worker.why(),
             (Link::Child(worker, ..), error @ FetchError::Protocol(_)) => worker.why_garbled(error),
             (_, error) => error,
         }

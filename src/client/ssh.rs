@@ -5,9 +5,18 @@
 use super::FetchError;
 use super::upstream::{Remote, Ssh};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// What runs on a host that has netrng. A forced command in `authorized_keys` goes first.
 const TAP: &str = "netrng tap";
+
+/// Runs `$0` there, and ends it with the connection, whose end its stdin tells: an SSH server ends
+/// no command by itself, and one that gives nothing does not notice that nobody reads. All that it
+/// started ends with it, as the group that the server made for us (OpenSSH: led by this shell) or
+/// for the connection (dropbear: led by its parent). Else the command alone. For any POSIX shell.
+const GUARD: &str = "exec 3<&0 </dev/null; sh -c \"$0\" 3<&- & c=$!; \
+    { read x; kill -TERM -$$ || kill -TERM -$PPID || kill $c; } <&3 >/dev/null 2>&1 & w=$!; \
+    exec 3<&-; wait $c; r=$?; kill $w 2>/dev/null; exit $r";
 
 /// What ssh exits with for faults of its own (ssh(1), EXIT STATUS).
 const OWN_FAULT: i32 = 255;
@@ -61,9 +70,21 @@ pub(super) fn command_line(ssh: &Ssh) -> Vec<OsString> {
     words.extend(["--".into(), OsString::from(&ssh.destination)]);
     words.push(match &ssh.remote {
         Remote::Tap => TAP.into(),
-        Remote::Raw { command, .. } => command.into(),
+        Remote::Raw { command, .. } => {
+            // In single quotes, for whatever shell logs in there.
+            let command = command.replace('\'', r"'\''");
+            format!("exec sh -c '{GUARD}' '{command}'").into()
+        }
     });
     words
+}
+
+/// As whom ssh runs: what it takes keys from unless it is told other files.
+#[derive(Debug, Default)]
+pub(super) struct Runner {
+    pub(super) name: String,
+    /// `None`: there is no such folder.
+    pub(super) home: Option<PathBuf>,
 }
 
 /// What can go wrong with ssh; the log says each once in a while.
@@ -86,12 +107,16 @@ pub enum SshFault {
     Negotiation,
     /// The connection was made and broke.
     Lost,
+    /// ssh's own configuration is wrong.
+    Setting,
     /// ssh failed in another way.
     Other,
     /// The host does not find the command.
     NoCommand,
     /// The command on the host ended.
     RemoteEnded,
+    /// It ended well, which it never should.
+    RemoteDone,
     /// `netrng tap` on the host ended and said why.
     TapEnded,
     /// What comes from the host is no netrng.
@@ -117,6 +142,7 @@ const SIGNS: &[(&str, SshFault)] = &[
     ("Timeout, server ", SshFault::Lost),
     ("closed by remote host", SshFault::Lost),
     ("client_loop:", SshFault::Lost),
+    ("Bad configuration option", SshFault::Setting),
     (TAP_ERROR, SshFault::TapEnded),
 ];
 
@@ -139,7 +165,13 @@ impl Heard {
     }
 
     /// Why it ended, with `code` (`None`: by a signal), which `exit` tells in words.
-    pub(super) fn why(&self, code: Option<i32>, exit: &str, ssh: &Ssh) -> FetchError {
+    pub(super) fn why(
+        &self,
+        code: Option<i32>,
+        exit: &str,
+        ssh: &Ssh,
+        runner: &Runner,
+    ) -> FetchError {
         let (fault, line) = match (code, &self.fault) {
             (Some(NOT_FOUND), _) => (SshFault::NoCommand, exit),
             (Some(OWN_FAULT), Some((fault, line))) => (*fault, line.as_str()),
@@ -147,20 +179,30 @@ impl Heard {
                 (SshFault::TapEnded, line.as_str())
             }
             (Some(OWN_FAULT) | None, _) => (SshFault::Other, exit),
+            (Some(0), _) => (SshFault::RemoteDone, exit),
             (Some(_), _) => (SshFault::RemoteEnded, exit),
         };
-        fault.on(ssh, line.trim_start_matches("ssh: "))
+        fault.on(ssh, runner, line.trim_start_matches("ssh: "))
     }
 }
 
 impl SshFault {
     /// The fault with its sentence. `line`: what was said.
-    pub(super) fn on(self, ssh: &Ssh, line: &str) -> FetchError {
+    pub(super) fn on(self, ssh: &Ssh, runner: &Runner, line: &str) -> FetchError {
         let to = &ssh.destination;
         let host = to.rsplit('@').next().unwrap_or(to);
-        let known_hosts = match &ssh.known_hosts_file {
-            Some(path) => path.display().to_string(),
-            None => "~/.ssh/known_hosts of the user that netrng runs as".to_owned(),
+        let name = &runner.name;
+        // Without a home ssh has no files of its own.
+        let is_homeless = runner.home.is_none()
+            && match self {
+                SshFault::HostKeyUnknown => ssh.known_hosts_file.is_none(),
+                SshFault::KeyRefused => ssh.identity_file.is_none(),
+                _ => false,
+            };
+        let known_hosts = match (&ssh.known_hosts_file, &runner.home) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(home)) => home.join(".ssh/known_hosts").display().to_string(),
+            (None, None) => "a known-hosts-file".to_owned(),
         };
         let command = match &ssh.remote {
             Remote::Tap => TAP,
@@ -184,16 +226,20 @@ impl SshFault {
                  or somebody stands between; nothing is taken from it before that file is right"
             ),
             SshFault::KeyRefused => {
-                let key = match &ssh.identity_file {
-                    Some(path) => format!("the public half of {}", path.display()),
-                    None => "our public key".to_owned(),
+                let key = match (&ssh.identity_file, &runner.home) {
+                    (Some(path), _) => format!("the public half of {}", path.display()),
+                    (None, Some(home)) => {
+                        format!("a public key of {}", home.join(".ssh").display())
+                    }
+                    (None, None) => "our public key".to_owned(),
                 };
                 format!(
                     "{to} refuses our key: its authorized_keys must hold {key}, and the key must \
                      have no passphrase"
                 )
             }
-            SshFault::KeyFile => format!("ssh cannot use our key: {line}"),
+            SshFault::KeyFile => format!("ssh, run as {name}, cannot use our key: {line}"),
+            SshFault::Setting => format!("ssh, run as {name}, cannot use its settings: {line}"),
             SshFault::Unreachable => format!("cannot be reached: {line}"),
             SshFault::Negotiation => format!("ssh and the host speak no common language: {line}"),
             SshFault::Lost => format!("the connection broke: {line}"),
@@ -203,6 +249,13 @@ impl SshFault {
                  raw bytes, as with raw = \"cat /dev/hwrng\""
             ),
             SshFault::NoCommand => format!("{host} does not know the command `{command}`"),
+            SshFault::RemoteDone if ssh.remote == Remote::Tap => format!(
+                "what {host} runs in place of `netrng tap` {line}: another command is forced on our \
+                 key"
+            ),
+            SshFault::RemoteDone => format!(
+                "`{command}` on {host} {line}: it came to its end, but is to give bytes for ever"
+            ),
             SshFault::RemoteEnded => format!("`{command}` on {host} {line}"),
             SshFault::TapEnded => {
                 format!("`netrng tap` on {host}: {}", line.trim_start_matches(TAP_ERROR))
@@ -212,7 +265,13 @@ impl SshFault {
                  print something, or is another command forced on our key?"
             ),
         };
-        FetchError::Ssh(self, sentence)
+        let hint = match is_homeless {
+            true => format!(
+                "; ssh ran as {name}, which has no home: set identity-file and known-hosts-file"
+            ),
+            false => String::new(),
+        };
+        FetchError::Ssh(self, sentence + &hint)
     }
 }
 
@@ -253,9 +312,15 @@ mod tests {
              -o ServerAliveInterval=15 -o ServerAliveCountMax=3 -o ConnectTimeout=10 \
              -o ForwardAgent=no -o ForwardX11=no -o ClearAllForwardings=yes -o ControlMaster=no \
              -o ControlPath=none -o LogLevel=INFO -p 2222 -o IdentitiesOnly=yes -i /k/id \
-             -o UserKnownHostsFile=/k/known -- rng@board cat /dev/hwrng"
+             -o UserKnownHostsFile=/k/known -- rng@board "
+                .to_owned()
+                + &format!("exec sh -c '{GUARD}' 'cat /dev/hwrng'")
         );
-        assert_eq!(line.last().map(String::as_str), Some("cat /dev/hwrng"), "one word");
+        assert!(line.last().unwrap().starts_with("exec sh -c"), "one word");
+        assert!(!GUARD.contains('\''), "it stands in single quotes");
+        let quoted = command_line(&raw("echo 'a b' | tr a b")).pop().unwrap();
+        let end = r"' 'echo '\''a b'\'' | tr a b'";
+        assert!(quoted.to_str().unwrap().ends_with(end), "{quoted:?}");
         let least = command_line(&tap());
         assert_eq!(least[least.len() - 3..], ["--", "rng@board", "netrng tap"].map(OsString::from));
     }
@@ -267,7 +332,9 @@ mod tests {
         let last = words.last().map_or(String::new(), |line| format!("; it last said {line:?}"));
         let how =
             code.map_or("was ended by signal 9".into(), |code| format!("exited with code {code}"));
-        let FetchError::Ssh(found, text) = heard.why(code, &(how + &last), ssh) else { panic!() };
+        let runner = Runner { name: "netrng".into(), home: Some("/root".into()) };
+        let why = heard.why(code, &(how + &last), ssh, &runner);
+        let FetchError::Ssh(found, text) = why else { panic!() };
         assert_eq!(found, fault, "{text}");
         assert!(text.contains(part), "{text}");
     }
@@ -291,12 +358,12 @@ mod tests {
                     "Host key verification failed.",
                 ],
                 SshFault::HostKeyChanged,
-                "another key than the one in ~/.ssh/known_hosts",
+                "another key than the one in /root/.ssh/known_hosts",
             ),
             (
                 &["rng@board: Permission denied (publickey)."],
                 SshFault::KeyRefused,
-                "its authorized_keys must hold our public key",
+                "its authorized_keys must hold a public key of /root/.ssh",
             ),
             (
                 &[
@@ -304,7 +371,7 @@ mod tests {
                     "rng@board: Permission denied (publickey).",
                 ],
                 SshFault::KeyFile,
-                "ssh cannot use our key: Load key \"/k/id\": bad permissions",
+                "ssh, run as netrng, cannot use our key: Load key \"/k/id\": bad permissions",
             ),
             (
                 &["ssh: connect to host board port 22: Connection refused"],
@@ -323,8 +390,13 @@ mod tests {
             ),
             (
                 &["/root/.ssh/config: line 1: Bad configuration option: x"],
+                SshFault::Setting,
+                "ssh, run as netrng, cannot use its settings: /root/.ssh/config: line 1: Bad",
+            ),
+            (
+                &["unheard of"],
                 SshFault::Other,
-                "ssh exited with code 255; it last said \"/root/.ssh/config: line 1",
+                "ssh exited with code 255; it last said \"unheard of\"",
             ),
         ] {
             check(&tap(), own, words, fault, part);
@@ -342,6 +414,27 @@ mod tests {
         let part = "`cat /dev/hwrng` on board exited with code 1; it last said \"cat: /dev";
         check(&ssh, Some(1), words, SshFault::RemoteEnded, part);
         check(&ssh, None, &[], SshFault::Other, "ssh was ended by signal 9");
+        let part = "`cat /dev/hwrng` on board exited with code 0: it came to its end";
+        check(&ssh, Some(0), &[], SshFault::RemoteDone, part);
+        let part = "what board runs in place of `netrng tap` exited with code 0: another command";
+        check(&tap(), Some(0), &[], SshFault::RemoteDone, part);
+    }
+
+    #[test]
+    fn who_has_no_home_hears_what_to_set() {
+        let homeless = Runner { name: "netrng".into(), home: None };
+        let set = Ssh {
+            identity_file: Some("/k/id".into()),
+            known_hosts_file: Some("/k/known".into()),
+            ..tap()
+        };
+        let hint = "; ssh ran as netrng, which has no home: set identity-file and known-hosts-file";
+        for fault in [SshFault::HostKeyUnknown, SshFault::KeyRefused] {
+            let text = fault.on(&tap(), &homeless, "").to_string();
+            assert!(text.ends_with(hint), "{text}");
+            let text = fault.on(&set, &homeless, "").to_string();
+            assert!(!text.contains("home"), "{text}");
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! and `session`.
 
 use super::FetchError;
-use super::ssh::{self, Heard, SshFault};
+use super::ssh::{self, Heard, Runner, SshFault};
 use super::upstream::Ssh;
 use crate::child::Child;
+use crate::sys::privilege::own_user;
+use crate::sys::users::own_uid;
 use log::{Level, log};
 use std::ffi::OsString;
 use std::fs::File;
@@ -28,6 +30,8 @@ pub(super) enum Program<'a> {
 pub(super) struct Worker {
     child: Child,
     ssh: Option<(Ssh, Arc<Mutex<Heard>>)>,
+    /// Open for as long as the host is to run what gives raw bytes: see [`ssh`].
+    _leash: Option<File>,
 }
 
 impl Program<'_> {
@@ -38,9 +42,16 @@ impl Program<'_> {
         level: Level,
     ) -> Result<(Worker, File), FetchError> {
         let heard = Arc::default();
-        let started = Child::start_writer(&self.words(), listener(name, level, &heard));
-        let (child, output) = started.map_err(|error| self.start_failed(error))?;
-        Ok((self.worker(child, heard), output))
+        let (words, on_line) = (self.words(), self.listener(name, level, &heard));
+        let started = match self {
+            Program::Command(_) => {
+                Child::start_writer(&words, on_line).map(|(child, output)| (child, None, output))
+            }
+            Program::Ssh(_) => Child::start_peer(&words, on_line)
+                .map(|(child, leash, output)| (child, Some(leash), output)),
+        };
+        let (child, leash, output) = started.map_err(|error| self.start_failed(error))?;
+        Ok((self.worker(child, heard, leash), output))
     }
 
     /// Starts it; answers also what it reads and what it writes.
@@ -50,9 +61,9 @@ impl Program<'_> {
         level: Level,
     ) -> Result<(Worker, File, File), FetchError> {
         let heard = Arc::default();
-        let started = Child::start_peer(&self.words(), listener(name, level, &heard));
+        let started = Child::start_peer(&self.words(), self.listener(name, level, &heard));
         let (child, input, output) = started.map_err(|error| self.start_failed(error))?;
-        Ok((self.worker(child, heard), input, output))
+        Ok((self.worker(child, heard, None), input, output))
     }
 
     fn words(&self) -> Vec<OsString> {
@@ -62,17 +73,34 @@ impl Program<'_> {
         }
     }
 
-    fn worker(&self, child: Child, heard: Arc<Mutex<Heard>>) -> Worker {
-        match self {
-            Program::Command(_) => Worker { child, ssh: None },
-            Program::Ssh(ssh) => Worker { child, ssh: Some(((*ssh).clone(), heard)) },
+    fn worker(&self, child: Child, heard: Arc<Mutex<Heard>>, leash: Option<File>) -> Worker {
+        let ssh = match self {
+            Program::Command(_) => None,
+            Program::Ssh(ssh) => Some(((*ssh).clone(), heard)),
+        };
+        Worker { child, ssh, _leash: leash }
+    }
+
+    /// For each line that it says. Of ssh's words a sentence is made, so they are not said
+    /// aloud as well.
+    fn listener(
+        &self,
+        name: &str,
+        level: Level,
+        heard: &Arc<Mutex<Heard>>,
+    ) -> impl FnMut(&str) + Send + 'static {
+        let level = if let Program::Ssh(_) = self { Level::Debug } else { level };
+        let (name, heard) = (name.to_owned(), Arc::clone(heard));
+        move |line| {
+            log!(level, "{name}: {line}");
+            heard.lock().unwrap_or_else(PoisonError::into_inner).handle_line(line);
         }
     }
 
     fn start_failed(&self, error: io::Error) -> FetchError {
         match self {
             Program::Ssh(ssh) if error.kind() == io::ErrorKind::NotFound => {
-                SshFault::Missing.on(ssh, "")
+                SshFault::Missing.on(ssh, &Runner::default(), "")
             }
             Program::Ssh(ssh) => FetchError::Start(ssh.program.clone(), error),
             Program::Command(argv) => {
@@ -93,7 +121,7 @@ impl Worker {
             Some((ssh, heard)) => {
                 let code = exit.status.and_then(|status| status.code());
                 let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                heard.why(code, &exit.to_string(), ssh)
+                heard.why(code, &exit.to_string(), ssh, &runner())
             }
         }
     }
@@ -101,7 +129,7 @@ impl Worker {
     /// Why what it gives makes no sense.
     pub(super) fn why_garbled(&self, error: FetchError) -> FetchError {
         match &self.ssh {
-            Some((ssh, _)) => SshFault::NotNetrng.on(ssh, &error.to_string()),
+            Some((ssh, _)) => SshFault::NotNetrng.on(ssh, &Runner::default(), &error.to_string()),
             None => error,
         }
     }
@@ -111,15 +139,10 @@ impl Worker {
     }
 }
 
-/// For each line that the child says.
-fn listener(
-    name: &str,
-    level: Level,
-    heard: &Arc<Mutex<Heard>>,
-) -> impl FnMut(&str) + Send + 'static {
-    let (name, heard) = (name.to_owned(), Arc::clone(heard));
-    move |line| {
-        log!(level, "{name}: {line}");
-        heard.lock().unwrap_or_else(PoisonError::into_inner).handle_line(line);
+/// Who we are, as ssh looks it up.
+fn runner() -> Runner {
+    match own_user() {
+        Ok(Some(user)) => Runner { name: user.to_string(), home: user.home() },
+        _ => Runner { name: format!("uid {}", own_uid()), home: None },
     }
 }

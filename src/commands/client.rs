@@ -1,7 +1,7 @@
 //! `client`: fetch threads and the feed thread, joined by a channel, or by a link between two
 //! processes; for as long as is asked.
 
-use super::halves::{self, Half};
+use super::halves::{self, Half, NeedsRoot};
 use super::{Exit, Failure, signals};
 use crate::client::{self, Address, Fetchers, Upstream};
 use crate::config::ClientConfig;
@@ -53,9 +53,8 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
              a program",
         ));
     }
-    // What is open already needs nobody's rights.
-    let needs_root = config.sink != Sink::Stdout;
-    let Some(part) = halves::part(config.user.as_deref(), needs_root)? else { return Ok(()) };
+    let needs = if config.sink == Sink::Stdout { NeedsRoot::Never } else { NeedsRoot::Sink };
+    let Some(part) = halves::part(config.user.as_deref(), needs)? else { return Ok(()) };
     let (stop_signal, reload_signal) = (part.stop, part.reload);
     let hangup = move || {
         while signals::wait(&reload_signal) {

@@ -6,15 +6,18 @@
 //! `server`'s.
 //!
 //! A half that a signal ended is started again, and the other one with it: a link that broke in
-//! the middle of a sample is no link. A half that ended by itself with a code had its reason,
-//! and all ends with that code, as it does where there is one process only.
+//! the middle of a sample is no link. The root half that ended by itself with a code had its
+//! reason, and all ends with that code, as it does where there is one process only. The network
+//! half is not believed: whoever took it over could end netrng for good, by a code after which
+//! service managers start nothing again. If it was well once, it is started again whatever its
+//! code; if it never was, all ends with the code that says least.
 
 use super::signals::{self, Watch};
 use super::{Exit, Failure};
 use crate::child;
 use crate::retry::Backoff;
 use crate::sys::pipe::{self, Interest};
-use crate::sys::privilege::{User, find_user};
+use crate::sys::privilege::{NOBODY_UID, User, find_user};
 use crate::sys::{self, doors, process};
 use ::log::{info, warn};
 use signal_hook::consts::{SIGHUP, SIGKILL, SIGTERM};
@@ -30,6 +33,9 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Halves that lived so long were well: their end is a new failure.
 const WELL_AFTER: Duration = Duration::from_secs(60);
+/// Once a half has said something, it is not listened to for so long: it has little to say, and
+/// one that talks on costs no more than this allows.
+const DEAF_FOR: Duration = Duration::from_millis(100);
 /// From SIGTERM to SIGKILL: longer than a half takes to end its children, and then itself.
 const END_PATIENCE: Duration = Duration::from_secs(12);
 
@@ -60,18 +66,36 @@ pub struct Part {
     pub is_restarted: bool,
 }
 
+/// What root's rights are needed for after the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NeedsRoot {
+    /// For nothing: what is open already stays so.
+    Never,
+    /// For the sink.
+    Sink,
+    /// For files that are opened again, as the other half asks.
+    Files,
+}
+
 /// Parts this process in two, if the configuration names a `user` to whom it is not reduced
-/// yet. Where `needs_root` is false it becomes that user as a whole. `None`: this was the
+/// yet. Where root's rights are not needed any more it becomes that user as a whole. `None`: this was the
 /// process that watched over two halves, and all has ended.
 ///
 /// To be called before there is any other thread.
 ///
 /// # Errors
-/// A sentence and a code: there is no such user, we may not become it, a half's own failure.
-pub fn part(name: Option<&str>, needs_root: bool) -> Result<Option<Part>, Failure> {
+/// A sentence and a code: there is no such user, we may not become it, it could lead root to
+/// another file, a half's own failure.
+pub fn part(name: Option<&str>, needs: NeedsRoot) -> Result<Option<Part>, Failure> {
     if let Some(name) = name {
         let user = look_up(name)?;
-        if !user.is_us() && needs_root {
+        if user.uid() == NOBODY_UID {
+            warn!("user = \"{name}\": other services run as that user too; give netrng its own");
+        }
+        if !user.is_us() && needs != NeedsRoot::Never {
+            if needs == NeedsRoot::Files {
+                doors::guard_against(&user).map_err(|weak| weak_way(name, &weak))?;
+            }
             return watch_over_halves(&user);
         }
         if !user.is_us() {
@@ -97,6 +121,16 @@ fn look_up(name: &str) -> Result<User, Failure> {
         ));
     }
     Ok(user)
+}
+
+fn weak_way(name: &str, doors::WeakWay { folder, path }: &doors::WeakWay) -> Failure {
+    let (folder, path) = (folder.display(), path.display());
+    let text = format_args!(
+        "user = \"{name}\": that user can change {folder}, which is on the way to {path}, and so \
+         have root open any other file: make {folder} root's alone to write (chown root, chmod \
+         go-w), or keep the file elsewhere"
+    );
+    Failure::new(Exit::Config, text)
 }
 
 fn assume(user: &User) -> Result<(), Failure> {
@@ -127,11 +161,21 @@ struct Ended {
 }
 
 /// Why watching ended.
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum Cause {
     Stop,
     Root,
     Network,
+}
+
+/// What follows from the end of both halves.
+#[derive(Debug, PartialEq)]
+enum Next {
+    /// All has ended as it should.
+    End,
+    /// All ends with this code; the half has said why.
+    Fail(Exit),
+    Again,
 }
 
 fn watch_over_halves(user: &User) -> Result<Option<Part>, Failure> {
@@ -140,37 +184,36 @@ fn watch_over_halves(user: &User) -> Result<Option<Part>, Failure> {
     let mut origin = Origin { parent: std::process::id(), is_restarted: false };
     loop {
         let ((a, b), (c, d)) = (UnixStream::pair()?, UnixStream::pair()?);
+        // Until each has its own handlers: in a copy ours would take a signal for itself.
+        let held = process::hold_signals();
         let root = match start()? {
             Started::Here(running) => running,
             Started::Copy(life) => {
                 drop((b, d));
-                return begin(watch, Half::Root([a, c]), user, life, origin).map(Some);
+                return begin((watch, held), Half::Root([a, c]), user, life, origin).map(Some);
             }
         };
         let network = match start()? {
             Started::Here(running) => running,
             Started::Copy(life) => {
                 drop((a, c, root));
-                return begin(watch, Half::Network([b, d]), user, life, origin).map(Some);
+                return begin((watch, held), Half::Network([b, d]), user, life, origin).map(Some);
             }
         };
-        drop((a, b, c, d));
+        drop((a, b, c, d, held));
         let since = sys::now();
-        let cause = wait_for_cause(&watch, &root, &network)?;
+        let (cause, was_well) = wait_for_cause(&watch, &root, &network)?;
         let ended = end([root, network])?;
-        if let Some(failure) = ended.iter().find_map(failure) {
-            return Err(failure);
-        }
-        let was_signal = |ended: &Ended| ended.status.signal().is_some() && !ended.was_killed;
-        let is_orderly = cause == Cause::Root && !ended.iter().any(was_signal);
-        if cause == Cause::Stop || is_orderly {
-            return Ok(None);
+        match what_next(cause, &ended, was_well) {
+            Next::End => return Ok(None),
+            Next::Fail(exit) => return Err(Failure::new(exit, "")),
+            Next::Again => {}
         }
         if sys::now() - since >= WELL_AFTER {
             backoff.reset();
         }
         let delay = backoff.next_delay(sys::random::jitter());
-        tell(&cause, &ended, delay);
+        tell(cause, &ended, delay);
         if pipe::wait([(watch.stop.as_fd(), Interest::Readable)], Some(sys::now() + delay))?[0] {
             return Ok(None);
         }
@@ -194,7 +237,7 @@ fn start() -> io::Result<Started> {
 
 /// The first steps of a half.
 fn begin(
-    watch: Watch,
+    (watch, held): (Watch, process::HeldSignals),
     half: Half,
     user: &User,
     life: File,
@@ -202,6 +245,7 @@ fn begin(
 ) -> Result<Part, Failure> {
     let (stop, reload) = (signals::stop()?, signals::reload()?);
     drop(watch);
+    drop(held);
     if let Half::Network(_) = half {
         assume(user)?;
     }
@@ -211,31 +255,43 @@ fn begin(
     Ok(Part { half, stop, reload, is_restarted: origin.is_restarted })
 }
 
-/// Passes SIGHUP, and what the network half says of itself, on until there is a reason to end.
-fn wait_for_cause(watch: &Watch, root: &Running, network: &Running) -> io::Result<Cause> {
+/// Passes SIGHUP, and what the network half says of itself, on until there is a reason to end;
+/// answers also whether that half was well.
+fn wait_for_cause(watch: &Watch, root: &Running, network: &Running) -> io::Result<(Cause, bool)> {
+    let mut was_well = false;
     loop {
         let fds =
             [watch.stop.as_fd(), root.life.as_fd(), network.life.as_fd(), watch.reload.as_fd()];
-        match pipe::wait(fds.map(|fd| (fd, Interest::Readable)), None)? {
-            [true, ..] => {
-                info!("stopping");
-                return Ok(Cause::Stop);
+        let [stop, root_said, network_said, reload] =
+            pipe::wait(fds.map(|fd| (fd, Interest::Readable)), None)?;
+        if stop {
+            info!("stopping");
+            return Ok((Cause::Stop, was_well));
+        }
+        if reload {
+            signals::wait(&watch.reload);
+            process::signal(network.pid, SIGHUP);
+        }
+        if root_said && has_ended(&root.life)? {
+            return Ok((Cause::Root, was_well));
+        }
+        if network_said {
+            if has_ended(&network.life)? {
+                return Ok((Cause::Network, was_well));
             }
-            [_, true, ..] if has_ended(&root.life)? => return Ok(Cause::Root),
-            [_, true, ..] => {}
-            [_, _, true, _] if has_ended(&network.life)? => return Ok(Cause::Network),
-            [_, _, true, _] => sys::notify::notify(sys::notify::WELL),
-            _ => {
-                signals::wait(&watch.reload);
-                process::signal(network.pid, SIGHUP);
-            }
+            was_well = true;
+            sys::notify::notify(sys::notify::WELL);
+        }
+        if root_said || network_said {
+            let stop = (watch.stop.as_fd(), Interest::Readable);
+            pipe::wait([stop], Some(sys::now() + DEAF_FOR))?;
         }
     }
 }
 
 /// Reads what a half says of itself, which is there already.
 fn has_ended(mut life: &File) -> io::Result<bool> {
-    Ok(life.read(&mut [0; 16])? == 0)
+    Ok(life.read(&mut [0; 4096])? == 0)
 }
 
 /// Ends both halves, and with them all that they started.
@@ -263,13 +319,27 @@ fn end(halves: [Running; 2]) -> io::Result<[Ended; 2]> {
     Ok([finish(root)?, finish(network)?])
 }
 
-/// A half's own reason to end; it has said it.
-fn failure(ended: &Ended) -> Option<Failure> {
-    let code = ended.status.code().filter(|code| *code != 0)?;
-    Some(Failure::new(Exit::from_code(code), ""))
+/// `was_well`: the network half was useful once.
+fn what_next(cause: Cause, [root, network]: &[Ended; 2], was_well: bool) -> Next {
+    let own_code = |ended: &Ended| ended.status.code().filter(|code| *code != 0);
+    let was_signal = |ended: &Ended| ended.status.signal().is_some() && !ended.was_killed;
+    match own_code(root).map(Exit::from_code) {
+        // It waited for the kernel's generator and was told to end because the other one had.
+        Some(Exit::NotSeeded) if cause == Cause::Network => {}
+        Some(exit) => return Next::Fail(exit),
+        None => {}
+    }
+    let is_orderly = cause == Cause::Root && !was_signal(root) && !was_signal(network);
+    if cause == Cause::Stop || is_orderly {
+        return Next::End;
+    }
+    if cause == Cause::Network && !was_well && own_code(network).is_some() {
+        return Next::Fail(Exit::System);
+    }
+    Next::Again
 }
 
-fn tell(cause: &Cause, [root, network]: &[Ended; 2], delay: Duration) {
+fn tell(cause: Cause, [root, network]: &[Ended; 2], delay: Duration) {
     let (name, ended) = match cause {
         Cause::Network => ("network", network),
         Cause::Root | Cause::Stop => ("root", root),
@@ -288,4 +358,40 @@ pub fn open_for_the_other(links: Links, stop: &UnixStream) -> io::Result<()> {
     }
     signals::wait(stop);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A status as wait(2) has it: by a code, or by a signal.
+    fn ended([code, signal]: [i32; 2]) -> Ended {
+        Ended { status: ExitStatus::from_raw(code << 8 | signal), was_killed: false }
+    }
+
+    #[test]
+    fn the_network_half_chooses_no_code_and_a_signal_starts_both_again() {
+        let well = [0, 0];
+        for (cause, root, network, was_well, next) in [
+            (Cause::Stop, well, well, true, Next::End),
+            (Cause::Root, well, well, true, Next::End),
+            (Cause::Root, [5, 0], well, true, Next::Fail(Exit::Sink)),
+            (Cause::Root, [0, SIGKILL], well, true, Next::Again),
+            (Cause::Network, well, [0, SIGKILL], true, Next::Again),
+            (Cause::Network, well, [0, SIGKILL], false, Next::Again),
+            (Cause::Network, well, [3, 0], true, Next::Again),
+            (Cause::Network, well, [3, 0], false, Next::Fail(Exit::System)),
+            (Cause::Network, well, well, false, Next::Again),
+            (Cause::Network, [5, 0], well, true, Next::Fail(Exit::Sink)),
+            // --wait-seeded: stopped, and stopped only because the other half fell.
+            (Cause::Stop, [7, 0], well, true, Next::Fail(Exit::NotSeeded)),
+            (Cause::Network, [7, 0], [0, SIGKILL], true, Next::Again),
+            // Told to end, it may say what it likes.
+            (Cause::Stop, well, [3, 0], true, Next::End),
+            (Cause::Root, well, [3, 0], true, Next::End),
+        ] {
+            let found = what_next(cause, &[root, network].map(ended), was_well);
+            assert_eq!(found, next, "root {root:?}, network {network:?}, well {was_well}");
+        }
+    }
 }

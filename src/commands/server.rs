@@ -1,6 +1,6 @@
 //! `server`: the reader thread and the event loop, from the configuration to the last BYE.
 
-use super::halves::{self, Half};
+use super::halves::{self, Half, NeedsRoot};
 use super::tap_socket::TapSocket;
 use super::{Exit, Failure};
 use crate::config::{Config, ServerConfig};
@@ -9,8 +9,11 @@ use crate::sample::Sample;
 use crate::server::core::{MakeCodec, Server};
 use crate::server::event_loop::{EventLoop, LISTENERS_MAX, Reload, Setup};
 use crate::server::sockets::{Bound, Listening};
+use crate::server::{ClientRule, Identity};
 use crate::source::reader::Reader;
 use crate::status::SourceStatus;
+use crate::sys::doors::Door;
+use crate::sys::privilege::NOBODY_UID;
 use crate::sys::{self, doors};
 use crate::wire::Protocol;
 use crate::wire::hedge::Hedge;
@@ -45,6 +48,7 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
     if let Some(missing) = &config.clients.missing {
         warn!("no clients yet: {missing}");
     }
+    warn_of_nobody(&config.clients.rules);
     let limits = &config.limits;
     let wanted = (limits.max_clients + limits.max_waiting + limits.max_handshakes) as u64
         + DESCRIPTORS_OF_OUR_OWN;
@@ -55,8 +59,8 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
              max-handshakes may need {wanted}: lower them, or raise the limit (ulimit -n, LimitNOFILE=)"
         );
     }
-    doors::note(&config.source.path);
-    let Some(part) = halves::part(config.user.as_deref(), true)? else { return Ok(()) };
+    doors::note(Door::Source, &config.source.path);
+    let Some(part) = halves::part(config.user.as_deref(), NeedsRoot::Files)? else { return Ok(()) };
     match part.half {
         Half::Root(links) => {
             drop((config, listeners));
@@ -166,6 +170,7 @@ fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
                 error!("{missing}; nothing is reloaded");
                 return None;
             }
+            warn_of_nobody(&config.clients.rules);
             Some((config.clients.rules, config.limits))
         }
         Ok(Config::Client(_)) => {
@@ -177,6 +182,17 @@ fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
             None
         }
     })
+}
+
+fn warn_of_nobody(rules: &[ClientRule]) {
+    let is_nobody =
+        |rule: &&ClientRule| matches!(rule.identity, Identity::User { uid: NOBODY_UID, .. });
+    if let Some(rule) = rules.iter().find(is_nobody) {
+        let name = &rule.name;
+        warn!(
+            "client {name}: other services run as its user too, and may draw as {name}; give it its own"
+        );
+    }
 }
 
 /// A TCP listener, which speaks the native protocol.

@@ -11,6 +11,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+/// Connections that wait to be accepted; who comes after them waits in connect(2), first come
+/// first served, behind no longer a queue than is emptied in a moment.
+const BACKLOG: i32 = 128;
+
 /// A socket's file, removed on drop by the process that made it: not by a half that ends and is
 /// started again.
 pub(super) struct TapSocket {
@@ -33,7 +37,7 @@ impl TapSocket {
             // Whatever the umask: all may pass.
             fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(cannot)?;
         }
-        let listener = UnixListener::bind(path).map_err(cannot)?;
+        let listener = listen(path).map_err(cannot)?;
         let tap_socket =
             TapSocket { path: path.to_owned(), maker: std::process::id(), made: identity(path) };
         fs::set_permissions(path, Permissions::from_mode(0o666)).map_err(cannot)?;
@@ -49,6 +53,13 @@ impl Drop for TapSocket {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Removes the socket of a dead server.

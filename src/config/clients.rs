@@ -8,7 +8,7 @@ use super::file::{File, reason};
 use super::table::{self, Table};
 use crate::keys::{Psk, PublicKey};
 use crate::server::{AddressRange, ClientRule, Identity};
-use crate::sys::privilege::find_user;
+use crate::sys::privilege::find_uid;
 use crate::wire::frame::is_client_name;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -190,8 +190,8 @@ fn read_identity(file: &File, table: &Table<'_>, seen: &mut Seen) -> Result<Iden
 fn read_user(entry: &table::Entry<'_>) -> Result<Identity, ConfigError> {
     let wrong = || entry.want("the name of a user that this machine has, in quotes");
     let user = entry.text().filter(|user| !user.contains(char::is_control)).ok_or_else(wrong)?;
-    let found = find_user(user).map_err(|error| entry.fail(error.to_string()))?;
-    let uid = found.map(|found| found.uid()).or_else(|| user.parse().ok()).ok_or_else(wrong)?;
+    let found = find_uid(user).map_err(|error| entry.fail(error.to_string()))?;
+    let uid = found.ok_or_else(wrong)?;
     Ok(Identity::User { uid, user: user.to_owned() })
 }
 

@@ -213,7 +213,7 @@ impl EventLoop {
     /// ever if there is neither.
     fn timeout(&mut self, now: Moment) -> Option<Duration> {
         let accept_pending =
-            self.accept_paused_until.is_none() && self.listeners.iter().any(|l| l.ready);
+            self.accept_paused_until.is_none() && self.listeners.iter().any(|l| l.is_due(now));
         let work_pending = !self.work.is_empty() || !self.at_the_door.is_empty();
         if work_pending || accept_pending && self.is_accepting() {
             return Some(Duration::ZERO);
@@ -229,7 +229,8 @@ impl EventLoop {
         self.setup.stock.top_up();
         let deadlines = [
             self.server.poll_timeout(),
-            self.accept_paused_until,
+            self.accept_paused_until
+                .or_else(|| self.listeners.iter().filter_map(|l| l.paused_until).min()),
             self.stall_deadline(now),
             self.stopping_until,
             self.next_beat,
@@ -294,16 +295,20 @@ impl EventLoop {
         }
         self.accept_paused_until = None;
         for index in 0..self.listeners.len() {
+            if !self.listeners[index].is_due(now) {
+                continue;
+            }
+            self.listeners[index].paused_until = None;
+            let mut is_anybody_in = false;
             for _ in 0..ACCEPTS_MAX {
-                if !self.listeners[index].ready {
-                    break;
-                }
                 match self.listeners[index].accept() {
                     Ok((socket, peer)) => {
-                        self.admit(socket, peer, self.listeners[index].protocol, now);
+                        let protocol = self.listeners[index].protocol;
+                        is_anybody_in |= self.admit(socket, peer, protocol, now);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
+                        break;
                     }
                     // One connection went away before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -318,11 +323,15 @@ impl EventLoop {
                     }
                 }
             }
+            if self.listeners[index].ready && !is_anybody_in {
+                self.listeners[index].handle_unwelcome(now);
+            }
         }
     }
 
-    fn admit(&mut self, mut socket: Stream, peer: Peer, protocol: Protocol, now: Moment) {
-        let Some(id) = self.server.handle_accept(peer, protocol, now) else { return };
+    /// Whether it was let in.
+    fn admit(&mut self, mut socket: Stream, peer: Peer, protocol: Protocol, now: Moment) -> bool {
+        let Some(id) = self.server.handle_accept(peer, protocol, now) else { return false };
         // Ended sessions' places are given out again: close theirs before this one moves in.
         self.close_ended();
         let token = Token(FIRST_SESSION + id.0);
@@ -330,7 +339,7 @@ impl EventLoop {
         if let Err(error) = socket.prepare(write_timeout, self.poll.registry(), token) {
             debug!("{peer}: {error}");
             self.server.handle_closed(id, EndReason::Io, now);
-            return;
+            return false;
         }
         if self.connections.len() <= id.0 {
             self.connections.resize_with(id.0 + 1, || None);
@@ -343,6 +352,7 @@ impl EventLoop {
             queued: false,
         });
         self.enqueue(id);
+        true
     }
 
     fn read_all(&mut self, now: Moment) {

@@ -94,10 +94,13 @@ impl Server {
         let (State::Handshaking { .. }, Peer::Local { uid }) = (session.state, session.peer) else {
             return self.end(id, EndReason::Codec(CodecError::OutOfOrder), now);
         };
-        let Some(flow) = self.roster.by_user(uid, name) else {
-            debug!("uid {uid} has no client {name:?} in the clients file");
-            self.set_state(id, State::Parked);
-            return self.bye(id, ByeReason::NotAllowed, NO_CAPACITY_RETRY, now);
+        let flow = match self.roster.by_user(uid, name) {
+            Ok(flow) => flow,
+            Err(reason) => {
+                debug!("uid {uid} as {name:?}: {reason}");
+                self.set_state(id, State::Parked);
+                return self.bye(id, reason, NO_CAPACITY_RETRY, now);
+            }
         };
         if let Some(session) = self.session(id) {
             session.flow = Some(flow);

@@ -8,6 +8,7 @@ use super::session::{EndReason, Peer, SessionId};
 use super::{AddressRange, ClientRule, Identity};
 use crate::keys::PublicKey;
 use crate::moment::Moment;
+use crate::wire::ByeReason;
 use log::Level;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -165,15 +166,18 @@ impl Roster {
     }
 
     /// The client of this local user with this name; without a name, the user's only client.
-    pub fn by_user(&self, uid: u32, name: &str) -> Option<FlowId> {
+    ///
+    /// # Errors
+    /// [`ByeReason::NotAllowed`], or [`ByeReason::NameNeeded`] if there are several.
+    pub fn by_user(&self, uid: u32, name: &str) -> Result<FlowId, ByeReason> {
         let first = Mark::User(uid, name.to_owned());
         if !name.is_empty() {
-            return self.by_mark.get(&first).copied();
+            return self.by_mark.get(&first).copied().ok_or(ByeReason::NotAllowed);
         }
         let of_user = |(mark, _): &(&Mark, &FlowId)| matches!(mark, Mark::User(u, _) if *u == uid);
         let mut own = self.by_mark.range(first..).take_while(of_user);
-        let (_, &flow) = own.next()?;
-        own.next().is_none().then_some(flow)
+        let (_, &flow) = own.next().ok_or(ByeReason::NotAllowed)?;
+        own.next().map_or(Ok(flow), |_| Err(ByeReason::NameNeeded))
     }
 
     /// The client of this flow.
@@ -301,16 +305,16 @@ mod tests {
         roster.replace(vec![rule("a", 7), rule("b", 8), rule("c", 8), rule("d", 9)]);
         let found = |uid, name| {
             let flow = roster.by_user(uid, name)?;
-            roster.by_flow(flow).map(|client| client.rule.name.as_str())
+            Ok(roster.by_flow(flow).unwrap().rule.name.as_str())
         };
-        assert_eq!(found(7, ""), Some("a"));
-        assert_eq!(found(7, "a"), Some("a"));
-        assert_eq!(found(8, "c"), Some("c"));
-        assert_eq!(found(9, ""), Some("d"));
-        assert_eq!(found(8, ""), None, "which of the two?");
-        assert_eq!(found(7, "b"), None, "another user's");
-        assert_eq!(found(6, ""), None);
-        assert_eq!(found(6, "a"), None);
+        assert_eq!(found(7, ""), Ok("a"));
+        assert_eq!(found(7, "a"), Ok("a"));
+        assert_eq!(found(8, "c"), Ok("c"));
+        assert_eq!(found(9, ""), Ok("d"));
+        assert_eq!(found(8, ""), Err(ByeReason::NameNeeded), "which of the two?");
+        assert_eq!(found(7, "b"), Err(ByeReason::NotAllowed), "another user's");
+        assert_eq!(found(6, ""), Err(ByeReason::NotAllowed));
+        assert_eq!(found(6, "a"), Err(ByeReason::NotAllowed));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! decides nothing.
 
 use super::session::Peer;
+use crate::moment::Moment;
 use crate::sys;
 use crate::wire::Protocol;
 use mio::event::Source;
@@ -17,6 +18,10 @@ use std::time::Duration;
 /// What the kernel holds of our answers for one peer, bytes: bytes there are lost if the peer
 /// does not take them, and cannot be wiped. Linux doubles it for its own needs.
 const SEND_BUFFER_LEN: usize = 32 * 1024;
+/// How long newcomers on a unix socket wait after a batch of which none was let in. There they
+/// wait in a queue of the kernel and none is lost; and one local user can make more connections
+/// than there is time to refuse.
+const UNWELCOME_PAUSE: Duration = Duration::from_millis(50);
 /// A peer that vanished while nothing was due to it is noticed after 60 s + 3 × 10 s. The kernel
 /// asks; the daemon sleeps.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -45,6 +50,8 @@ pub(super) struct Listener {
     pub protocol: Protocol,
     /// Somebody may wait there.
     pub ready: bool,
+    /// Whoever waits there waits on until then.
+    pub paused_until: Option<Moment>,
 }
 
 enum Door {
@@ -74,7 +81,20 @@ impl Listener {
                 Door::Unix(socket)
             }
         };
-        Ok(Listener { socket, protocol: bound.protocol, ready: true })
+        Ok(Listener { socket, protocol: bound.protocol, ready: true, paused_until: None })
+    }
+
+    /// A whole batch was accepted here, and none of it let in.
+    pub fn handle_unwelcome(&mut self, now: Moment) {
+        // A network's listener cannot wait: what does not fit into its queue is lost.
+        if let Door::Unix(_) = self.socket {
+            self.paused_until = Some(now + UNWELCOME_PAUSE);
+        }
+    }
+
+    /// Whether somebody may wait there who is to be accepted now.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.ready && self.paused_until.is_none_or(|until| until <= now)
     }
 
     pub fn accept(&self) -> io::Result<(Stream, Peer)> {

@@ -3,15 +3,23 @@
 //!
 //! Owns the list of what may be asked for, which is made before the halves part: what the
 //! configuration was read from, and the source. They ask by its number, so no path ever comes
-//! from the half that talks to strangers.
+//! from the half that talks to strangers; and no folder on the way may be its user's to change,
+//! who could put a symlink there.
 
-use std::fs::File;
+use super::privilege::{Rights, User};
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// As many symlinks on one way as Linux follows.
+const SYMLINKS_MAX: usize = 40;
 
 /// Two of them, so that a FIFO that waits for its writer keeps no reload waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +31,79 @@ pub enum Door {
 }
 
 /// What may be opened again.
-static NOTED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static NOTED: Mutex<Vec<(Door, PathBuf)>> = Mutex::new(Vec::new());
+/// Whose folders are not to be passed.
+static GUARDED: OnceLock<Rights> = OnceLock::new();
 /// Whom to ask, by [`Door`]; nobody in a process that opens for itself. Not set while the list
 /// still grows.
 static ASKED: OnceLock<Option<[Mutex<UnixStream>; 2]>> = OnceLock::new();
 
 /// Puts `path` on the list of what may be opened after the halves have parted.
-pub fn note(path: &Path) {
-    NOTED.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+pub fn note(door: Door, path: &Path) {
+    NOTED.lock().unwrap_or_else(PoisonError::into_inner).push((door, path.to_owned()));
+}
+
+/// A folder that `user` can change, on the way to a noted file.
+#[derive(Debug)]
+pub struct WeakWay {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// From now on nothing is opened for the other half by a way that `user` can change.
+///
+/// # Errors
+/// The first such way to what is noted already.
+pub fn guard_against(user: &User) -> Result<(), WeakWay> {
+    let rights = GUARDED.get_or_init(|| user.rights());
+    let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let weak = noted.iter().find_map(|(_, path)| {
+        let folder = weak_folder(path, rights)?;
+        Some(WeakWay { folder, path: path.clone() })
+    });
+    weak.map_or(Ok(()), Err)
+}
+
+/// The first folder that these rights allow to change, on the way to `path` through all symlinks;
+/// one that cannot be looked at leads nowhere.
+fn weak_folder(path: &Path, rights: &Rights) -> Option<PathBuf> {
+    let words = |path: &Path| path.components().map(|part| part.as_os_str().to_owned()).collect();
+    let mut here = PathBuf::from("/");
+    let mut ahead: VecDeque<OsString> = words(&std::path::absolute(path).ok()?);
+    let mut symlinks = 0;
+    while let Some(word) = ahead.pop_front() {
+        match Path::new(&word).components().next() {
+            Some(Component::Normal(_)) => {}
+            Some(Component::RootDir) => {
+                here = PathBuf::from("/");
+                continue;
+            }
+            Some(Component::ParentDir) => {
+                here.pop();
+                continue;
+            }
+            _ => continue,
+        }
+        let next = here.join(&word);
+        let found = fs::symlink_metadata(&next).ok();
+        if rights.may_replace(&fs::metadata(&here).ok()?, found.as_ref()) {
+            return Some(here);
+        }
+        if !found?.is_symlink() {
+            here = next;
+            continue;
+        }
+        symlinks += 1;
+        if symlinks > SYMLINKS_MAX {
+            return None;
+        }
+        let mut way: VecDeque<OsString> = words(&fs::read_link(&next).ok()?);
+        way.append(&mut ahead);
+        ahead = way;
+    }
+    None
 }
 
 /// The list is complete. From now on [`open`] asks the other half, if there is one.
@@ -48,12 +121,13 @@ pub fn open(door: Door, path: &Path) -> io::Result<File> {
         Some(Some(links)) => links,
         Some(None) => return File::open(path),
         None => {
-            note(path);
+            note(door, path);
             return File::open(path);
         }
     };
     let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
-    let number = noted.iter().position(|noted| noted == path).and_then(|n| u32::try_from(n).ok());
+    let is_it = |(for_what, noted): &(Door, PathBuf)| *for_what == door && noted == path;
+    let number = noted.iter().position(is_it).and_then(|n| u32::try_from(n).ok());
     drop(noted);
     let Some(number) = number else { return File::open(path) };
     let mut link = links[door as usize].lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,14 +144,30 @@ pub fn serve(mut link: &UnixStream) -> io::Result<()> {
     while link.read_exact(&mut number).is_ok() {
         let number = usize::try_from(u32::from_ne_bytes(number)).unwrap_or(usize::MAX);
         let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = noted.get(number).cloned();
+        let wanted = noted.get(number).cloned();
         drop(noted);
-        match path.ok_or(io::ErrorKind::NotFound.into()).and_then(File::open) {
+        match wanted.ok_or(io::ErrorKind::NotFound.into()).and_then(open_here) {
             Ok(file) => send(link, 0, Some(&file))?,
             Err(error) => send(link, error.raw_os_error().unwrap_or(libc::EINVAL), None)?,
         }
     }
     Ok(())
+}
+
+/// Opens what was noted. Folders and files may be others than at the start.
+fn open_here((door, path): (Door, PathBuf)) -> io::Result<File> {
+    if GUARDED.get().is_some_and(|rights| weak_folder(&path, rights).is_some()) {
+        return Err(io::Error::from_raw_os_error(libc::EPERM));
+    }
+    if door == Door::Source {
+        // A FIFO waits for its writer.
+        return File::open(path);
+    }
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+    }
 }
 
 /// Bytes of a descriptor.
@@ -180,5 +270,58 @@ mod tests {
         assert_eq!(receive(&ours).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         drop(ours);
         served.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_way_that_a_user_can_change_is_found_behind_symlinks_and_a_safe_one_is_not() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let ours = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(ours.path()).unwrap();
+        let path = |name: &str| root.join(name);
+        for folder in ["safe", "loose", "sticky"] {
+            fs::create_dir(path(folder)).unwrap();
+            fs::write(path(folder).join("file"), "").unwrap();
+        }
+        let mode = |name: &str, mode| {
+            fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode("safe", 0o755);
+        mode("loose", 0o757);
+        mode("sticky", 0o1777);
+        symlink("../loose/file", path("safe/link")).unwrap();
+        symlink(path("sticky/file"), path("safe/far")).unwrap();
+        symlink("round", path("safe/round")).unwrap();
+        let stranger = Rights { uid: 54_321, gids: vec![54_321] };
+        let weak = |name: &str, rights: &Rights| {
+            weak_folder(&path(name), rights)
+                .map(|folder| folder.strip_prefix(&root).unwrap().to_owned())
+        };
+        for (name, folder) in [
+            ("safe/file", None),
+            ("safe/../safe/no-such-file", None),
+            ("safe/round", None),
+            ("loose/file", Some("loose")),
+            ("safe/link", Some("loose")),
+            // There nobody touches what is another's; what is not there yet anybody can make.
+            ("sticky/file", None),
+            ("safe/far", None),
+            ("sticky/no-such-file", Some("sticky")),
+        ] {
+            assert_eq!(weak(name, &stranger), folder.map(PathBuf::from), "{name}");
+        }
+        let me = Rights { uid: super::super::users::own_uid(), gids: Vec::new() };
+        assert!(weak_folder(&path("safe/file"), &me).is_some(), "the folder is its own");
+    }
+
+    #[test]
+    fn only_regular_files_are_opened_for_the_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        super::super::pipe::make_fifo(&fifo).unwrap();
+        for path in [&fifo, Path::new("/dev/null"), dir.path()] {
+            let refused = open_here((Door::Files, path.to_owned())).unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(libc::EINVAL), "{}", path.display());
+        }
+        assert!(open_here((Door::Source, "/dev/null".into())).is_ok());
     }
 }

@@ -68,6 +68,31 @@ pub fn fork() -> io::Result<Option<u32>> {
     }
 }
 
+/// Signals that wait; dropping this lets them come.
+#[derive(Debug)]
+pub struct HeldSignals(libc::sigset_t);
+
+/// Holds all signals to this thread back. A copy of this process has them held as well, but
+/// none of those that wait already.
+pub fn hold_signals() -> HeldSignals {
+    // SAFETY: an all-zero sigset_t is a valid value for the calls to overwrite.
+    let mut sets = unsafe { [std::mem::zeroed::<libc::sigset_t>(); 2] };
+    let [all, before] = &mut sets;
+    // SAFETY: both are valid for the calls to fill and to read.
+    unsafe {
+        libc::sigfillset(all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, all, before);
+    }
+    HeldSignals(*before)
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        // SAFETY: the set is one that the system made, and stays valid through the call.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}
+
 /// Sends `signal` to our child `pid`, which must not be reaped yet.
 pub fn signal(pid: u32, signal: libc::c_int) {
     if let Ok(pid) = libc::pid_t::try_from(pid) {

@@ -150,6 +150,8 @@ reasons! {
         NotAllowed = 6, "not-allowed";
         /// The client broke the protocol.
         Protocol = 7, "protocol-error";
+        /// The local user has several clients and did not say which it is.
+        NameNeeded = 8, "name-needed";
     }
 }
 
