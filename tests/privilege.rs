@@ -21,7 +21,7 @@ use support::rngd::{Rngd, is_alive, kill};
 use support::site::{Enrolled, READY, Site};
 use support::ssh::{children, client};
 use support::trace::{HEX, Trace, in_hex, traced};
-use support::wait;
+use support::wait::{self, Stopwatch};
 
 const NOBODY: u32 = 65534;
 const AS_NOBODY: [&str; 5] = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
@@ -341,6 +341,81 @@ fn the_tap_socket_is_made_by_root_and_outlives_a_half() {
     draw();
     assert_eq!(server.terminate().code(), Some(0));
     assert!(!site.path("tap.sock").exists(), "the socket outlives its server");
+}
+
+/// Between its birth and its own handlers a half has those of the process that made it.
+#[test]
+fn a_half_that_is_told_to_end_before_it_can_hear_ends_all_the_same() {
+    let site = site_of_two(Path::new("/dev/urandom"));
+    let log = site.path("trace");
+    // The first that a half does, prolonged.
+    let options = ["-e", "trace=setpgid,kill", "-e", "inject=setpgid:delay_exit=700000"];
+    let mut main = Process::start(&mut traced(&site.server_command(), &options, &log));
+    let halves = || Some(children(main.pid())).filter(|all| all.len() == 2);
+    let halves = wait::until("both halves", wait::PATIENCE, halves);
+    assert_eq!(main.terminate().code(), Some(0));
+    wait_for_end(halves);
+    let trace = Trace(log).text();
+    assert_eq!(trace.matches(", SIGTERM)").count(), 2, "{trace}");
+    assert!(!trace.contains("SIGKILL"), "it had to be killed: {trace}");
+
+    for _ in 0..20 {
+        let mut main = site.spawn_server();
+        wait::until_true("a half", || !children(main.pid()).is_empty());
+        let clock = Stopwatch::start();
+        assert_eq!(main.terminate().code(), Some(0), "{}", main.log_text());
+        // A half that has not heard is killed after 12 s.
+        assert!(clock.elapsed() < Duration::from_secs(10), "{:?}", clock.elapsed());
+    }
+}
+
+/// What it says of its end is not believed: see halves.rs for its codes.
+#[test]
+fn a_network_half_that_ends_by_itself_is_started_again_once_it_was_well() {
+    let site = site_of_two(Path::new("/dev/urandom"));
+    let alice = site.enroll("alice");
+    let log = site.path("trace");
+    let failing = "inject=epoll_wait,epoll_pwait:error=EBADF:when=60+";
+    let options = ["-e", "trace=epoll_wait,epoll_pwait", "-e", failing];
+    let mut main = Process::start(&mut traced(&site.server_command(), &options, &log));
+    main.wait_for(READY);
+    let client = site.start_client(&alice);
+    main.wait_for("the network half exited with code 1; both halves start again in");
+    client.wait_for("gives bytes again");
+    assert_eq!(main.terminate().code(), Some(0));
+}
+
+#[test]
+fn no_file_is_opened_by_a_way_that_the_user_can_change() {
+    let (site, _feed) = numbered_site();
+    let folder = site.path("lent");
+    fs::create_dir(&folder).unwrap();
+    let clients = folder.join("clients.toml");
+    fs::write(&clients, "").unwrap();
+    fs::remove_file(site.path("clients.toml")).unwrap();
+    std::os::unix::fs::symlink(&clients, site.path("clients.toml")).unwrap();
+    // By a symlink of root's own it may go.
+    let mut main = site.start_server();
+    let mark = main.mark();
+    main.signal(libc::SIGHUP);
+    main.wait_for_after(mark, "reloaded: 0 clients");
+    // What was safe at the start is looked at again.
+    chown(&folder, Some(NOBODY), None).unwrap();
+    main.signal(libc::SIGHUP);
+    let line = main.wait_for_after(mark, "clients.toml is not opened again");
+    assert!(line.contains(&format!("`user` can change {} now", folder.display())), "{line}");
+    main.wait_for_after(mark, "nothing is reloaded");
+    assert_eq!(main.terminate().code(), Some(0));
+    let refused = finish(&mut site.server_command());
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    let sentence = format!(
+        "user = \"nobody\": that user can change {}, which is on the way to {}",
+        folder.display(),
+        site.path("clients.toml").display()
+    );
+    assert!(refused.stderr.contains(&sentence), "{refused:?}");
+    chown(&folder, Some(0), None).unwrap();
+    assert_eq!(site.start_server().terminate().code(), Some(0));
 }
 
 /// Who is started with SIGCHLD ignored gets no status of its children, unless it minds that.

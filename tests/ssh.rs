@@ -198,6 +198,77 @@ fn what_runs_on_the_host_and_fails_is_named() {
     client.wait_for("no-such-ssh is not installed: install `openssh-client`");
 }
 
+/// Running processes with this command line, arguments joined by blanks.
+fn running(words: &str) -> Vec<u32> {
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_it = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+        line.join(" ").trim_end() == words
+    };
+    pids.filter(is_it).collect()
+}
+
+#[test]
+fn what_gives_nothing_ends_on_the_host_with_our_ssh() {
+    for (host, span) in [(Host::openssh(), "91731"), (Host::dropbear(), "91732")] {
+        let host = at_home(host);
+        let sleep = format!("sleep {span}");
+        for command in
+            [sleep.clone(), format!("{sleep} | cat; true"), format!("echo 'a b'; {sleep}")]
+        {
+            let client = start(&host, &format!("raw = {command:?}\nstall-timeout = \"2 s\""));
+            let first = wait::until("it runs", wait::PATIENCE, || running(&sleep).first().copied());
+            client.wait_for("gives nothing since 2000 ms");
+            wait::until_true("its end", || !is_alive(first));
+            drop(client);
+            wait::until_true("no other runs on", || running(&sleep).is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_forced_command_gives_raw_bytes_whatever_is_asked_for() {
+    let host = Host::openssh();
+    host.authorize("restrict,command=\"cat /dev/urandom\"");
+    start(&host, "raw = \"anything\"").wait_for_bytes(8192);
+    host.authorize("restrict,command=\"true\"");
+    let said = |more: &str, words: &str| drop(start(&host, more).wait_for(words));
+    said("", "what 127.0.0.1 runs in place of `netrng tap` exited with code 0: another command");
+    said("raw = \"cat x\"", "`cat x` on 127.0.0.1 exited with code 0: it came to its end");
+}
+
+#[test]
+fn each_cause_is_said_once() {
+    let host = Host::openssh();
+    host.authorize_nobody();
+    let mut command = client(host.path("").as_path(), &host.upstream("raw = \"cat\""), STDOUT);
+    let mut client = Process::start(command.env("RUST_LOG", "netrng=info"));
+    client.wait_for("refuses our key");
+    client.terminate();
+    let log = client.log_at_end();
+    assert_eq!(log.matches("board: ").count(), 1, "{log}");
+    assert!(!log.contains("Permission denied"), "{log}");
+}
+
+#[test]
+fn a_user_without_a_home_hears_what_ssh_lacks() {
+    let host = Host::openssh();
+    let user = "_apt";
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let entry = passwd.lines().find(|line| line.starts_with("_apt:")).unwrap();
+    assert!(entry.contains(":/nonexistent:"), "{entry}");
+    let upstream = format!(
+        "user = {user:?}\n[[upstream]]\nssh = \"root@127.0.0.1\"\nssh-port = {}\nraw = \"cat\"\n",
+        host.port
+    );
+    let client = Process::start(&mut client(host.path("").as_path(), &upstream, STDOUT));
+    let line = client.wait_for("is not known");
+    let hint = "ssh ran as _apt, which has no home: set identity-file and known-hosts-file";
+    assert!(line.contains(hint), "{line}");
+}
+
 #[test]
 fn a_tap_that_is_cut_in_the_middle_comes_back_and_no_byte_comes_twice() {
     let board = Board::new(&["alice"]);

@@ -9,11 +9,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use support::feed::{Feed, Mood};
 use support::ledger::{Ledger, Numbered};
-use support::process::{Process, Stdout, binary, finish, netrng};
+use support::process::{Process, Stdout, binary, command, finish, netrng};
+use support::raw::RawClient;
 use support::site::{READY, Site};
-use support::wait;
+use support::wait::{self, Stopwatch};
 
 const PLENTY: usize = 128 * 1024;
 const SAMPLE: u64 = 2048;
@@ -147,7 +151,7 @@ fn who_is_not_in_the_clients_file_gets_nothing_and_hears_why() {
     let (site, _feed) = numbered_site(&[]);
     site.add_local("other", "4000000", &[]);
     let _server = site.start_server();
-    assert_fails(tap(&site, &[], &REQUEST), 10, &["no client with user = ", "or several"]);
+    assert_fails(tap(&site, &[], &REQUEST), 10, &["no client with user = ", "add one to its"]);
     let words = ["no client with name = \"other\" and user = "];
     assert_fails(tap(&site, &["--name", "other"], &REQUEST), 10, &words);
     let client = client(&site, "other", Stdout::Keep);
@@ -167,7 +171,7 @@ fn a_name_that_comes_from_the_far_side_changes_nothing() {
     server.wait_for("client bob connected from");
     assert!(!server.log_text().contains("client eve connected"), "it chose its name");
     // Without a name there is no saying which: not even for one that says it afterwards.
-    assert_fails(tap(&site, &[], &EVE), 10, &["or several, and then --name says which"]);
+    assert_fails(tap(&site, &[], &EVE), 10, &["has several clients with user = ", "by --name"]);
 }
 
 #[test]
@@ -238,5 +242,77 @@ fn a_tap_ends_with_either_side() {
     assert_eq!(first.wait(wait::PATIENCE).code(), Some(0), "{}", first.log_text());
     assert_eq!(first.stdout_at_end()[2048 + 3..][..4], [0, 6, 0x84, 2], "BYE, replaced");
     server.kill();
-    assert_fails(second, 9, &["the netrng server ended the connection"]);
+    assert_fails(second, 9, &["the netrng server ended the connection without a word"]);
+}
+
+#[test]
+fn who_asks_nothing_and_ends_at_once_hears_whether_it_is_allowed() {
+    let (site, _feed) = numbered_site(&[]);
+    site.add_local("bob", &us(), &[]);
+    let _server = site.start_server();
+    let tap = |name: &str| {
+        let mut command = netrng(&["tap", "--name", name, "--socket"]);
+        Process::start(command.arg(site.path("tap.sock")))
+    };
+    // Either end could be first; each time the answer is the same. Not so often that the gate
+    // has a word in it.
+    for _ in 0..5 {
+        let mut allowed = tap("bob");
+        assert_eq!(allowed.wait(wait::PATIENCE).code(), Some(0), "{}", allowed.log_text());
+        assert_eq!(allowed.log_at_end(), "");
+        assert_fails(tap("eve"), 10, &["no client with name = \"eve\""]);
+    }
+}
+
+#[test]
+fn a_terminal_gets_a_sentence_and_no_bytes() {
+    let (site, _feed) = numbered_site(&[]);
+    let words = format!("{} tap --socket {}", binary().display(), site.path("tap.sock").display());
+    let refused = finish(command("script").args(["-qec", &words, "/dev/null"]));
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stdout.contains("standard output is a terminal"), "{refused:?}");
+    assert_eq!(refused.stdout.lines().count(), 1, "{refused:?}");
+}
+
+/// Each connection of one user beyond its rate is closed as soon as it is accepted. That costs
+/// little, but a program can connect faster than anybody can refuse.
+#[test]
+fn who_knocks_without_end_is_not_refused_without_end() {
+    /// Refused in a second: a batch of 32 every 50 ms is 640; the queue holds 128 and a burst is
+    /// let in.
+    const REFUSED_PER_S: u64 = 1000;
+    const SPAN: Duration = Duration::from_secs(2);
+    let site = Site::new("/dev/urandom");
+    let alice = site.enroll("alice");
+    let mut command = site.server_command();
+    // A line for each would be a flood of its own.
+    let server = Process::start(command.env("RUST_LOG", "netrng=info"));
+    server.wait_for(READY);
+    let (path, stop) = (site.path("tap.sock"), Arc::new(AtomicBool::new(false)));
+    let flood = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let clock = Stopwatch::start();
+            let mut made = 0;
+            while !stop.load(Ordering::Relaxed) {
+                made += u64::from(UnixStream::connect(&path).is_ok());
+            }
+            (made, clock.elapsed())
+        })
+    };
+    let mut drawn = 0;
+    let clock = Stopwatch::start();
+    let mut alice = RawClient::open(&site, &alice);
+    while clock.elapsed() < SPAN {
+        drawn += alice.draw(2048).len();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (made, span) = flood.join().unwrap();
+    println!("{made} connections in {span:?}; meanwhile {drawn} bytes over the network");
+    assert!(made > 200, "no flood: {made}");
+    assert!(made <= (span.as_secs() + 1) * REFUSED_PER_S, "{made} refused in {span:?}");
+    // Who does wait there is served when the flood is over.
+    site.add_local("bob", &us(), &[]);
+    server.signal(libc::SIGHUP);
+    client(&site, "bob", Stdout::Keep).wait_for_bytes(1);
 }

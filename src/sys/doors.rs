@@ -156,7 +156,9 @@ pub fn serve(mut link: &UnixStream) -> io::Result<()> {
 
 /// Opens what was noted. Folders and files may be others than at the start.
 fn open_here((door, path): (Door, PathBuf)) -> io::Result<File> {
-    if GUARDED.get().is_some_and(|rights| weak_folder(&path, rights).is_some()) {
+    if let Some(folder) = GUARDED.get().and_then(|rights| weak_folder(&path, rights)) {
+        let (path, folder) = (path.display(), folder.display());
+        log::warn!("{path} is not opened again: `user` can change {folder} now");
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     if door == Door::Source {
