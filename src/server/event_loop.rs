@@ -5,6 +5,7 @@
 //! writable stays marked so until the kernel says `WouldBlock`.
 
 use super::core::{Server, SourceState};
+use super::guests::ListenerRule;
 use super::session::{EndReason, Peer, SessionId};
 use super::sockets::{Listener, Listening, Stream};
 use super::{ClientRule, Limits};
@@ -13,7 +14,6 @@ use crate::sample::Sample;
 use crate::status::{SourceHealth, SourceStatus};
 use crate::stock::Stock;
 use crate::sys;
-use crate::wire::Protocol;
 use log::{debug, info, warn};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -192,6 +192,7 @@ impl EventLoop {
         self.close_ended();
         for _ in 0..ROUNDS_MAX {
             let stock = &self.setup.stock;
+            self.server.handle_stocked(stock.bytes());
             let given = self.server.serve(&mut || stock.take(), now);
             self.flush(now);
             if given == 0 {
@@ -303,8 +304,8 @@ impl EventLoop {
             for _ in 0..ACCEPTS_MAX {
                 match self.listeners[index].accept() {
                     Ok((socket, peer)) => {
-                        let protocol = self.listeners[index].protocol;
-                        is_anybody_in |= self.admit(socket, peer, protocol, now);
+                        let rule = Arc::clone(&self.listeners[index].rule);
+                        is_anybody_in |= self.admit(socket, peer, &rule, now);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
@@ -330,8 +331,14 @@ impl EventLoop {
     }
 
     /// Whether it was let in.
-    fn admit(&mut self, mut socket: Stream, peer: Peer, protocol: Protocol, now: Moment) -> bool {
-        let Some(id) = self.server.handle_accept(peer, protocol, now) else { return false };
+    fn admit(
+        &mut self,
+        mut socket: Stream,
+        peer: Peer,
+        rule: &Arc<ListenerRule>,
+        now: Moment,
+    ) -> bool {
+        let Some(id) = self.server.handle_accept(peer, rule, now) else { return false };
         // Ended sessions' places are given out again: close theirs before this one moves in.
         self.close_ended();
         let token = Token(FIRST_SESSION + id.0);
