@@ -160,6 +160,13 @@ struct Ended {
     was_killed: bool,
 }
 
+impl Ended {
+    /// A signal of somebody else ended it.
+    fn was_signal(&self) -> bool {
+        self.status.signal().is_some() && !self.was_killed
+    }
+}
+
 /// Why watching ended.
 #[derive(Clone, Copy, PartialEq)]
 enum Cause {
@@ -322,27 +329,28 @@ fn end(halves: [Running; 2]) -> io::Result<[Ended; 2]> {
 /// `was_well`: the network half was useful once.
 fn what_next(cause: Cause, [root, network]: &[Ended; 2], was_well: bool) -> Next {
     let own_code = |ended: &Ended| ended.status.code().filter(|code| *code != 0);
-    let was_signal = |ended: &Ended| ended.status.signal().is_some() && !ended.was_killed;
     match own_code(root).map(Exit::from_code) {
         // It waited for the kernel's generator and was told to end because the other one had.
         Some(Exit::NotSeeded) if cause == Cause::Network => {}
         Some(exit) => return Next::Fail(exit),
         None => {}
     }
-    let is_orderly = cause == Cause::Root && !was_signal(root) && !was_signal(network);
+    let was_signal = root.was_signal() || network.was_signal();
+    let is_orderly = cause == Cause::Root && !was_signal;
     if cause == Cause::Stop || is_orderly {
         return Next::End;
     }
-    if cause == Cause::Network && !was_well && own_code(network).is_some() {
+    if cause == Cause::Network && !was_well && !was_signal && own_code(network).is_some() {
         return Next::Fail(Exit::System);
     }
     Next::Again
 }
 
 fn tell(cause: Cause, [root, network]: &[Ended; 2], delay: Duration) {
+    // The link breaks first: who hears that may be gone before the one whose end it was.
     let (name, ended) = match cause {
-        Cause::Network => ("network", network),
-        Cause::Root | Cause::Stop => ("root", root),
+        Cause::Network if !root.was_signal() => ("network", network),
+        _ => ("root", root),
     };
     let exit = child::Exit { status: Some(ended.status), last_line: None };
     warn!("the {name} half {exit}; both halves start again in {} ms", delay.as_millis());
@@ -382,6 +390,7 @@ mod tests {
             (Cause::Network, well, [3, 0], true, Next::Again),
             (Cause::Network, well, [3, 0], false, Next::Fail(Exit::System)),
             (Cause::Network, well, well, false, Next::Again),
+            (Cause::Network, [0, SIGKILL], [1, 0], false, Next::Again),
             (Cause::Network, [5, 0], well, true, Next::Fail(Exit::Sink)),
             // --wait-seeded: stopped, and stopped only because the other half fell.
             (Cause::Stop, [7, 0], well, true, Next::Fail(Exit::NotSeeded)),
