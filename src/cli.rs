@@ -228,11 +228,10 @@ pub fn command() -> Command {
             Command::new("tap")
                 .about("Join stdin and stdout to this machine's server: a forced command for SSH")
                 .arg(option("name", "NAME", "Which of this user's clients it is, if it is several"))
-                .arg(option(
-                    "socket",
-                    "PATH",
-                    "The server's tap-socket [default: /run/netrng/tap.sock]",
-                )),
+                .arg(
+                    option("socket", "PATH", "The server's tap-socket")
+                        .default_value(DEFAULT_TAP_SOCKET),
+                ),
         )
         .subcommand(
             Command::new("demo")

@@ -203,6 +203,21 @@ fn unsafe_stands_only_in_sys() {
 }
 
 #[test]
+fn systems_and_processors_are_told_apart_in_one_place() {
+    let conditions = ["target_os", "target_arch", "target_family", "cfg(unix", "cfg(not(unix"];
+    for (name, text) in sources() {
+        for (line, code) in text.lines().enumerate() {
+            let found = conditions.iter().any(|condition| code.contains(condition));
+            assert!(
+                !found || name == "sys/platform.rs",
+                "src/{name}:{}: {code}: that belongs into sys/platform.rs",
+                line + 1
+            );
+        }
+    }
+}
+
+#[test]
 fn every_file_says_what_it_owns_and_stays_short() {
     for (name, text) in sources() {
         assert!(text.starts_with("//!"), "src/{name} does not open with //!");

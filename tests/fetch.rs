@@ -5,33 +5,13 @@
 mod common;
 
 use common::*;
-use crossbeam_channel::{Receiver, bounded};
-use netrng::client::{self, FetchState, Fetchers, Kind, Upstream};
-use netrng::sample::Sample;
-use netrng::sys::latch::{Trigger, latch};
+use crossbeam_channel::bounded;
+use netrng::client::{FetchState, Kind};
 use std::net::TcpListener;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-struct Running {
-    fetchers: Fetchers,
-    samples: Receiver<Sample>,
-    stop: Trigger,
-}
-
-fn fetch(upstreams: Vec<Upstream>) -> Running {
-    let (sender, samples) = bounded(0);
-    let (stop, latch) = latch().unwrap();
-    let fetchers =
-        client::start(upstreams, 2048, &sender, &latch, |_| Ok(TestCodec), little_jitter).unwrap();
-    Running { fetchers, samples, stop }
-}
-
 impl Running {
-    fn sample(&self) -> Sample {
-        self.samples.recv_timeout(Duration::from_secs(10)).expect("a sample")
-    }
-
     fn last_error(&self) -> String {
         self.fetchers.statuses[0].last_error().unwrap_or_default()
     }

@@ -168,7 +168,6 @@ fn an_empty_command_is_refused() {
 }
 
 #[test]
-#[cfg(target_os = "linux")]
 fn the_fifos_reader_comes_leaves_and_comes_again_and_no_byte_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fifo");

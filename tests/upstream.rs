@@ -5,11 +5,8 @@
 mod common;
 mod support;
 
-use common::{TestCodec, TestServer, little_jitter, pause, upstream};
-use crossbeam_channel::{Receiver, bounded};
-use netrng::client::{self, Command, FetchState, Fetchers, Kind, Remote, Ssh, Upstream};
-use netrng::sample::Sample;
-use netrng::sys::latch::{Trigger, latch};
+use common::{Running, SAMPLE_LEN, TestServer, fetch, pause, upstream};
+use netrng::client::{Command, FetchState, Kind, Remote, Ssh, Upstream};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
@@ -20,33 +17,13 @@ use support::process::Process;
 use support::rngd::is_alive;
 use support::wait;
 
-const SAMPLE: u32 = 2048;
 /// SP 800-90B: what the start-up test throws away.
 const STARTUP: usize = 1024;
 const PAGE: u64 = 4096;
 /// Longer than any test waits.
 const LONG: Duration = Duration::from_secs(600);
 
-struct Running {
-    fetchers: Fetchers,
-    samples: Receiver<Sample>,
-    stop: Trigger,
-}
-
-fn fetch(upstreams: Vec<Upstream>) -> Running {
-    let (sender, samples) = bounded(0);
-    let (stop, latch) = latch().unwrap();
-    let fetchers =
-        client::start(upstreams, SAMPLE, &sender, &latch, |_| Ok(TestCodec), little_jitter)
-            .unwrap();
-    Running { fetchers, samples, stop }
-}
-
 impl Running {
-    fn sample(&self) -> Sample {
-        self.samples.recv_timeout(wait::PATIENCE).expect("a sample")
-    }
-
     fn draw(&self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while bytes.len() < count {
@@ -130,10 +107,10 @@ fn behind_a_sink_that_wants_nothing_the_source_is_left_alone() {
     let words = ["dd", &input, "bs=64", "status=none"];
     let running = fetch(vec![command("dd", &words, LONG)]);
     let taken = feed.taken_at_rest();
-    let in_hand = u64::from(SAMPLE);
+    let in_hand = u64::from(SAMPLE_LEN);
     assert!(taken > STARTUP as u64 + in_hand, "{taken}: nothing was taken");
     assert!(taken <= STARTUP as u64 + in_hand + PAGE + 64, "{taken} bytes were taken");
-    let drawn = running.draw(4 * SAMPLE as usize).len() as u64;
+    let drawn = running.draw(4 * SAMPLE_LEN as usize).len() as u64;
     let more = feed.taken_at_rest() - taken;
     assert!(more.abs_diff(drawn) <= PAGE, "{more} more were taken for {drawn}");
     running.end();

@@ -31,8 +31,9 @@ Metadata-Version: 2.4
 Name: {package["name"]}
 Version: {package["version"]}
 Summary: {package["description"]}
-License-Expression: {package["license"]}
+License-Expression: {package["license"]} AND BSD-3-Clause
 License-File: LICENSE
+License-File: NOTICES
 Keywords: {",".join(package["keywords"])}
 Classifier: Environment :: No Input/Output (Daemon)
 Classifier: Operating System :: POSIX :: Linux
@@ -64,6 +65,7 @@ def main(binary, tags, folder):
         f"{name}.data/data/share/man/man1/netrng.1": (man / "netrng.1").read_bytes(),
         f"{name}.data/data/share/man/man5/netrng.toml.5": (man / "netrng.toml.5").read_bytes(),
         f"{name}.dist-info/licenses/LICENSE": (ROOT / "LICENSE").read_bytes(),
+        f"{name}.dist-info/licenses/NOTICES": (ROOT / "packaging/NOTICES").read_bytes(),
         f"{name}.dist-info/METADATA": metadata(package).encode(),
         f"{name}.dist-info/WHEEL": wheel(tags).encode(),
     }

@@ -307,7 +307,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn a_writer_gets_one_page_ahead_and_no_further() {
         let program = ["/bin/sh", "-c", "echo started >&2; exec cat /dev/zero"].map(OsString::from);
         let (sender, lines) = bounded(1);
@@ -382,7 +381,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn a_child_has_sigpipe_and_all_other_signals_as_usual() {
         let (child, lines) = shell("exec grep -E '^Sig(Ign|Blk)' /proc/self/status");
         child.wait(Duration::from_secs(5)).unwrap();

@@ -90,7 +90,7 @@ fn read_sink(table: &Table<'_>) -> Result<Sink, ConfigError> {
             Ok(Sink::Rngd { command })
         }
         (Some("fifo"), _) => {
-            let advice = "say where the FIFO is, as in path = \"/run/netrng.fifo\"";
+            let advice = "say where the FIFO is, as in path = \"/run/netrng/fifo\"";
             let entry = table.entry("path").ok_or_else(|| table.missing("path", advice))?;
             Ok(Sink::Fifo { path: entry.path()? })
         }

@@ -18,6 +18,7 @@ mod text;
 pub mod units;
 mod upstream;
 
+use crate::sys::platform;
 pub use crate::wire::frame::is_client_name;
 pub use client::ClientConfig;
 pub use clients::{CLIENT_NAME_RULE, ClientDefaults, Clients, load_clients, parse_clients};
@@ -33,11 +34,11 @@ use std::path::Path;
 use table::Table;
 
 /// Where the configuration stands unless `-c` says otherwise.
-pub const DEFAULT_PATH: &str = "/etc/netrng.toml";
+pub const DEFAULT_PATH: &str = platform::CONFIG_PATH;
 /// Where a server's clients stand unless `clients-file` says otherwise.
-pub const DEFAULT_CLIENTS_PATH: &str = "/etc/netrng/clients.toml";
+pub const DEFAULT_CLIENTS_PATH: &str = platform::CLIENTS_PATH;
 /// Where a server listens for `netrng tap` unless `tap-socket` says otherwise.
-pub const DEFAULT_TAP_SOCKET: &str = "/run/netrng/tap.sock";
+pub const DEFAULT_TAP_SOCKET: &str = platform::TAP_SOCKET;
 /// The native protocol's TCP port.
 pub const DEFAULT_PORT: u16 = 8989;
 

@@ -134,7 +134,7 @@ impl Stream {
                 let raw = SockRef::from(&*socket);
                 raw.set_tcp_keepalive(&keepalive)?;
                 raw.set_send_buffer_size(SEND_BUFFER_LEN)?;
-                user_timeout(&raw, write_timeout)?;
+                sys::platform::user_timeout(&raw, write_timeout)?;
                 socket
             }
             Stream::Unix(socket) => {
@@ -167,17 +167,4 @@ impl Stream {
             Stream::Unix(socket) => socket.write(bytes),
         }
     }
-}
-
-/// Has the kernel break a connection whose peer acknowledges nothing of what was sent for this
-/// long: keepalive does not look at those (`tcp(7)`, TCP_USER_TIMEOUT; RFC 5482).
-#[cfg(target_os = "linux")]
-fn user_timeout(socket: &SockRef<'_>, timeout: Duration) -> io::Result<()> {
-    socket.set_tcp_user_timeout(Some(timeout))
-}
-
-/// Elsewhere the kernel's own patience has to do.
-#[cfg(not(target_os = "linux"))]
-fn user_timeout(_socket: &SockRef<'_>, _timeout: Duration) -> io::Result<()> {
-    Ok(())
 }

@@ -16,9 +16,14 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Opens the FIFO at `path`, made with mode 0600 if nothing stands there.
+/// Opens the FIFO at `path`, made with mode 0600 if nothing stands there, in a
+/// folder that is made if only that is missing.
 pub(super) fn open(path: &Path) -> Result<File, SinkError> {
     let failed = |error: io::Error| SinkError::Fifo(path.to_owned(), error);
+    // As /run/netrng, which not every init system makes. If it cannot be had, the FIFO cannot.
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        std::fs::create_dir(folder).map_err(failed)?;
+    }
     match pipe::make_fifo(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(error)),
         _ => {}
@@ -65,7 +70,7 @@ mod tests {
     #[test]
     fn a_missing_fifo_is_made_for_its_owner_only_and_an_existing_one_is_used() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("fifo");
+        let path = folder.path().join("netrng/fifo");
         for _ in 0..2 {
             drop(open(&path).unwrap());
             let metadata = std::fs::metadata(&path).unwrap();

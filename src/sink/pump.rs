@@ -119,7 +119,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn a_sample_is_taken_only_when_the_one_before_has_been_read() {
         let (context, samples, trigger) = context();
         let stop = context.stop.clone();

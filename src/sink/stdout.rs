@@ -36,7 +36,6 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn a_reader_that_left_is_told_apart_from_a_failure() {
         let run_on = |file: File| {
             let (samples, receiver) = crossbeam_channel::bounded(1);

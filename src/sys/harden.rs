@@ -7,9 +7,7 @@ pub fn forbid_core_dumps() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `none` is a valid rlimit that the call only reads.
     let _ = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
-    #[cfg(target_os = "linux")]
-    // SAFETY: this option takes one integer and touches no memory of ours.
-    let _ = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+    super::platform::forbid_tracing();
 }
 
 /// Raises the limit of open files as far as the system lets us; what it is then.

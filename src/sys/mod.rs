@@ -2,7 +2,7 @@
 //! manager, syslog. The only place for `unsafe`.
 //!
 //! Owns every call that the standard library does not offer, each behind a safe function
-//! that says what it needs. It decides nothing.
+//! that says what it needs. It decides nothing. What differs between systems is in `platform`.
 #![allow(unsafe_code)]
 
 pub mod clock;
@@ -12,6 +12,7 @@ pub mod latch;
 pub mod lock;
 pub mod notify;
 pub mod pipe;
+pub mod platform;
 pub mod pool;
 pub mod privilege;
 pub mod process;

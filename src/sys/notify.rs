@@ -30,15 +30,8 @@ pub fn notify(state: &str) {
     }
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let Ok(socket) = UnixDatagram::unbound() else { return };
-    #[cfg(target_os = "linux")]
-    if let Some(name) = path.as_encoded_bytes().strip_prefix(b"@") {
-        use std::os::linux::net::SocketAddrExt;
-        if let Ok(address) = std::os::unix::net::SocketAddr::from_abstract_name(name) {
-            let _ = socket.send_to_addr(state.as_bytes(), &address);
-        }
-        return;
-    }
-    let _ = socket.send_to(state.as_bytes(), path);
+    let Ok(address) = super::platform::notify_address(&path) else { return };
+    let _ = socket.send_to_addr(state.as_bytes(), &address);
 }
 
 /// How often the manager's watchdog is to hear from us: twice in the time that it allows

@@ -38,21 +38,8 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// When `pipe` is no pipe, or holds more than a page at this moment.
-#[cfg(target_os = "linux")]
 pub fn shrink(pipe: BorrowedFd<'_>) -> io::Result<usize> {
-    let want = libc::c_int::try_from(SHRUNK_PIPE_LEN).unwrap_or(libc::c_int::MAX);
-    // SAFETY: takes a descriptor and an integer, touches no memory of ours.
-    let got = unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, want) };
-    usize::try_from(got).map_err(|_| io::Error::last_os_error())
-}
-
-/// See the Linux version: here a pipe keeps its size.
-///
-/// # Errors
-/// Always: unsupported.
-#[cfg(not(target_os = "linux"))]
-pub fn shrink(_pipe: BorrowedFd<'_>) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
+    super::platform::shrink_pipe(pipe, SHRUNK_PIPE_LEN)
 }
 
 /// Writes to `fd` answer `WouldBlock` from now on instead of waiting. Holds for everybody who
@@ -158,7 +145,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn a_shrunk_pipe_is_writable_only_when_empty() {
         let (reader, writer) = pipe().unwrap();
         let (mut reader, mut writer) = (File::from(reader), File::from(writer));

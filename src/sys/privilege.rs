@@ -172,12 +172,7 @@ impl User {
         if unsafe { libc::setuid(0) } == 0 || !self.is_us() {
             return Err(io::Error::other("it could become root again"));
         }
-        #[cfg(target_os = "linux")]
-        {
-            let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
-            // SAFETY: takes integers only. Kernels before 3.5 do not have it.
-            unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, yes, unused, unused, unused) };
-        }
+        super::platform::forbid_new_privileges();
         // The change of user sets this back.
         harden::forbid_core_dumps();
         Ok(())

@@ -33,14 +33,7 @@ pub fn die_with_parent(command: &mut Command) {
 /// # Errors
 /// When `parent` has ended already.
 pub fn die_with(parent: u32) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    {
-        let signal = libc::c_ulong::try_from(libc::SIGTERM).unwrap_or_default();
-        // SAFETY: takes integers only.
-        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
+    super::platform::end_with_parent()?;
     // A parent that died before the call above would never be noticed.
     match std::os::unix::process::parent_id() == parent {
         true => Ok(()),
@@ -200,7 +193,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn a_child_dies_with_the_thread_that_started_it() {
         let mut child = std::thread::spawn(|| {
             let mut command = Command::new("/bin/sleep");

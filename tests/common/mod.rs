@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use netrng::client::{Address, Kind, Upstream};
+use crossbeam_channel::{Receiver, bounded};
+use netrng::client::{self, Address, Fetchers, Kind, Upstream};
 use netrng::keys::{PrivateKey, PublicKey};
 use netrng::sample::Sample;
+use netrng::sys::latch::{Trigger, latch};
 use netrng::wire::{Answer, ByeReason, ClientCodec, CodecError, Request, WaitReason, Welcome};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,6 +22,34 @@ pub const PING: u8 = b'P';
 pub const BYE: u8 = b'B';
 pub const SAMPLE: u8 = b'S';
 pub const WAIT: u8 = b'Z';
+
+/// What the fetch threads ask for at a time.
+pub const SAMPLE_LEN: u32 = 2048;
+/// Until a sample must have come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Fetch threads, and the end of the channel that a sink would have.
+pub struct Running {
+    pub fetchers: Fetchers,
+    pub samples: Receiver<Sample>,
+    pub stop: Trigger,
+}
+
+/// Fetches from `upstreams` with [`TestCodec`] where a server is asked.
+pub fn fetch(upstreams: Vec<Upstream>) -> Running {
+    let (sender, samples) = bounded(0);
+    let (stop, latch) = latch().unwrap();
+    let fetchers =
+        client::start(upstreams, SAMPLE_LEN, &sender, &latch, |_| Ok(TestCodec), little_jitter)
+            .unwrap();
+    Running { fetchers, samples, stop }
+}
+
+impl Running {
+    pub fn sample(&self) -> Sample {
+        self.samples.recv_timeout(PATIENCE).expect("a sample")
+    }
+}
 
 /// Frames: type, u16 length, body. The client speaks first.
 pub struct TestCodec;

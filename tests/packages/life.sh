@@ -101,6 +101,7 @@ check_installed() {
     find /lib/udev/rules.d /usr/lib/udev/rules.d -name 60-netrng.rules | grep -q . ||
         fail 'no rule for udev'
     find /usr/share/man -name 'netrng*.gz' | grep -c . | grep -qx 2 || fail 'not two manual pages'
+    find /usr/share -path '*/netrng/NOTICES*' | grep -q . || fail 'no notices of others'
     if [ "$init" = systemd ]; then
         said=$(systemd-analyze verify --recursive-errors=no netrng.service netrng-seed.service 2>&1)
         [ -z "$said" ] || fail "$said"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# about: manual pages and completions are what the code says; lint; Tab in bash, zsh and fish
-# needs: cargo:rustup/cargo mandoc:mandoc groff:groff man:man-db expect:expect bash:bash zsh:zsh fish:fish
+# about: manual pages, completions and licence notices are what the code says; lint; Tab in bash, zsh and fish
+# needs: cargo:rustup/cargo python3:python3 mandoc:mandoc groff:groff man:man-db expect:expect bash:bash zsh:zsh fish:fish
 # timeout: 300
 set -euo pipefail
 
@@ -14,6 +14,7 @@ for folder in man completions; do
         exit 1
     }
 done
+packaging/notices --check
 
 # By the rules of both formatters. mandoc's "style" is about the source, which nobody writes.
 mandoc -Tlint -W warning packaging/man/*

@@ -83,7 +83,7 @@ complete -c netrng -n "__fish_netrng_using_subcommand setup" -s v -l verbose -d 
 complete -c netrng -n "__fish_netrng_using_subcommand setup" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand setup" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand tap" -l name -d 'Which of this user\'s clients it is, if it is several' -r
-complete -c netrng -n "__fish_netrng_using_subcommand tap" -l socket -d 'The server\'s tap-socket [default: /run/netrng/tap.sock]' -r
+complete -c netrng -n "__fish_netrng_using_subcommand tap" -l socket -d 'The server\'s tap-socket' -r
 complete -c netrng -n "__fish_netrng_using_subcommand tap" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand tap" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand tap" -s h -l help -d 'Print help'

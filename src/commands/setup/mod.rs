@@ -13,6 +13,7 @@ use super::{Exit, Failure};
 use crate::cli::Setup;
 use crate::config::Config;
 use crate::sys::harden::is_root;
+use crate::sys::platform;
 use plan::{Facts, Role, State};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -154,7 +155,7 @@ fn is_chroot() -> bool {
     let place = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
     match place("/proc/1/root") {
         Some(first) => place("/") != Some(first),
-        None => cfg!(target_os = "linux") && is_root(),
+        None => platform::HAS_PROC && is_root(),
     }
 }
 

@@ -278,7 +278,7 @@ const UPSTREAM_MISTAKES: &Mistakes = &[
     ),
     (
         "[sink]\ntype = 'fifo'",
-        r#"/n:7: path: missing in [sink]; say where the FIFO is, as in path = "/run/netrng.fifo""#,
+        r#"/n:7: path: missing in [sink]; say where the FIFO is, as in path = "/run/netrng/fifo""#,
     ),
     (
         "[sink]\ntype = 'tcp'",
