@@ -380,13 +380,13 @@ fn closing(facts: &Facts) -> String {
         }
         Role::Client => {
             let run = match system.is_tested {
-                true => "netrng setup client --config NAME.toml --apply",
-                false => "run what `netrng setup client --config NAME.toml` prints",
+                true => "then: netrng setup client --config NAME.toml --apply",
+                false => "then run what this prints: netrng setup client --config NAME.toml",
             };
             format!(
                 "echo 'It has no configuration yet. On the server: (umask 077; netrng enroll NAME > \
                  NAME.toml);'\n\
-                 echo 'bring that file here, then: {run}'"
+                 echo 'bring that file here, {run}'"
             )
         }
     };
