@@ -15,12 +15,14 @@ use netrng::keys::PublicKey;
 use netrng::moment::Moment;
 use netrng::sample::Sample;
 use netrng::server::core::{Server, SourceState};
+use netrng::server::guests::ListenerRule;
 use netrng::server::schedule::{FlowId, FlowRule, Scheduler};
 use netrng::server::session::Peer;
 use netrng::server::{ClientRule, Identity, Limits};
 use netrng::sys;
 use netrng::wire::{CodecError, Protocol, Reply, Request, ServerCodec};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 const SAMPLE: usize = 2048;
@@ -123,7 +125,7 @@ impl Sessions {
             ..Limits::default()
         };
         let mut number = 0;
-        let next = move |_| {
+        let next = move |_: &ListenerRule| {
             number += 1;
             Box::new(Nothing { key: key(number - 1), hello: true, proof: true }) as _
         };
@@ -131,8 +133,9 @@ impl Sessions {
         let now = Moment::ZERO;
         server.handle_source(SourceState::Good, now);
         let peer = Peer::Remote { address: [127, 0, 0, 1].into(), port: 1 };
+        let listener = Arc::new(ListenerRule::new(Protocol::Native));
         for _ in 0..count {
-            let id = server.handle_accept(peer, Protocol::Native, now).expect("there is room");
+            let id = server.handle_accept(peer, &listener, now).expect("there is room");
             server.handle_bytes(id, &[1; 8], now);
         }
         assert_eq!(server.served_sessions(), many, "every session has a place");

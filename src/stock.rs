@@ -100,6 +100,11 @@ impl Stock {
         inside.hungry
     }
 
+    /// Bytes in it.
+    pub fn bytes(&self) -> usize {
+        self.inside().samples.iter().map(Sample::len).sum()
+    }
+
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.inside().samples.is_empty()

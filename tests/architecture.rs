@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "server/core.rs",
     "server/gate.rs",
     "server/giving.rs",
+    "server/guests.rs",
     "server/lifecycle.rs",
     "server/places.rs",
     "server/requests.rs",

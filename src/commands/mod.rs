@@ -15,8 +15,8 @@ pub mod log;
 pub mod server;
 pub mod setup;
 pub mod signals;
+mod socket_file;
 pub mod tap;
-mod tap_socket;
 
 use crate::config::ConfigError;
 use crate::sink::SinkError;

@@ -1,18 +1,20 @@
 //! `server`: the reader thread and the event loop, from the configuration to the last BYE.
 
 use super::halves::{self, Half};
-use super::tap_socket::TapSocket;
+use super::socket_file::SocketFile;
 use super::{Exit, Failure};
-use crate::config::{Config, ServerConfig};
+use crate::config::{Config, ListenConfig, Place, ServerConfig};
 use crate::keys::PrivateKey;
 use crate::sample::Sample;
 use crate::server::core::{MakeCodec, Server};
 use crate::server::event_loop::{EventLoop, LISTENERS_MAX, Reload, Setup};
+use crate::server::guests::ListenerRule;
 use crate::server::sockets::{Bound, Listening};
 use crate::source::reader::Reader;
 use crate::status::SourceStatus;
 use crate::sys::{self, doors};
 use crate::wire::Protocol;
+use crate::wire::egd::EgdServer;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::{Responder, SharedHedge, public_key};
 use crate::wire::plain::PlainServer;
@@ -26,6 +28,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Descriptors that are no connections: listeners, device, log, epoll, signals.
 const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
+/// Anybody may ask: who is served says the clients file.
+const TAP_SOCKET_MODE: u32 = 0o666;
 /// Connections that wait to be accepted, per address.
 const BACKLOG: i32 = 1024;
 
@@ -41,7 +45,11 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
         info!("listening on {}", listener.local_addr()?);
         listeners.push(native(listener));
     }
-    // Lives as long as the server does.
+    // They live as long as the server does.
+    let mut socket_files = Vec::new();
+    for listener in &config.listeners {
+        listeners.push(open(listener, &mut socket_files)?);
+    }
     let _tap_socket = config.tap_socket.as_deref().and_then(|path| open_tap(path, &mut listeners));
     info!("public key {}", public_key(&config.private_key));
     if let Some(missing) = &config.clients.missing {
@@ -130,9 +138,10 @@ pub(super) fn assemble(
 }
 
 fn codecs(private_key: PrivateKey, hedge: SharedHedge) -> MakeCodec {
-    Box::new(move |protocol| match protocol {
+    Box::new(move |rule: &ListenerRule| match rule.protocol {
         Protocol::Native => Box::new(Responder::new(&private_key, Arc::clone(&hedge))),
         Protocol::Plain => Box::new(PlainServer::default()),
+        Protocol::Egd => Box::new(EgdServer::new(rule.greet_len, std::process::id())),
     })
 }
 
@@ -152,7 +161,8 @@ fn seed(hedge: SharedHedge) -> Option<Box<dyn FnOnce(Sample) + Send>> {
 /// SIGHUP: clients and limits anew. Broken files change nothing, and the log says why.
 fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
     let fixed = |config: &ServerConfig| {
-        let addresses = (config.listen.clone(), config.tap_socket.clone());
+        let addresses =
+            (config.listen.clone(), config.listeners.clone(), config.tap_socket.clone());
         (addresses, config.source.clone(), public_key(&config.private_key))
     };
     let started = fixed(started);
@@ -160,7 +170,7 @@ fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
         Ok(Config::Server(config)) => {
             if fixed(&config) != started {
                 warn!(
-                    "{}: listen, tap-socket, [source] and the server's key take effect with a restart only",
+                    "{}: listen, [[listen]], tap-socket, [source] and the server's key take effect with a restart only",
                     path.display()
                 );
             }
@@ -183,16 +193,18 @@ fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
 
 /// A TCP listener, which speaks the native protocol.
 pub(super) fn native(listener: TcpListener) -> Listening {
-    Listening { socket: Bound::Tcp(listener), protocol: Protocol::Native }
+    let rule = Arc::new(ListenerRule::new(Protocol::Native));
+    Listening { socket: Bound::Tcp(listener), rule }
 }
 
 /// Listens for `netrng tap` as well. Without that socket all others are still served.
-fn open_tap(path: &Path, listeners: &mut Vec<Listening>) -> Option<TapSocket> {
-    match TapSocket::make(path) {
+fn open_tap(path: &Path, listeners: &mut Vec<Listening>) -> Option<SocketFile> {
+    match SocketFile::make(path, TAP_SOCKET_MODE) {
         Ok((tap_socket, listener)) => {
             info!("listening on {}", path.display());
             let socket = Bound::Unix(listener);
-            listeners.push(Listening { socket, protocol: Protocol::Plain });
+            let rule = Arc::new(ListenerRule::new(Protocol::Plain));
+            listeners.push(Listening { socket, rule });
             Some(tap_socket)
         }
         Err(error) => {
@@ -203,6 +215,35 @@ fn open_tap(path: &Path, listeners: &mut Vec<Listening>) -> Option<TapSocket> {
             None
         }
     }
+}
+
+/// Listens as a `[[listen]]` says.
+fn open(listener: &ListenConfig, files: &mut Vec<SocketFile>) -> Result<Listening, Failure> {
+    let rule = &listener.rule;
+    let socket = match &listener.place {
+        Place::Tcp(address) => {
+            let socket = listen(*address).map_err(|error| bind_failure(*address, &error))?;
+            info!("listening on {} for {}", socket.local_addr()?, rule.protocol);
+            if listener.is_exposed {
+                warn!(
+                    "{} on {address} is not encrypted: whoever is on the way can read and change \
+                     the bytes (allow-plaintext)",
+                    rule.protocol
+                );
+            }
+            Bound::Tcp(socket)
+        }
+        Place::Unix(path, mode) => {
+            let (file, socket) = SocketFile::make(path, *mode).map_err(|error| {
+                let text = format_args!("cannot listen on {}: {error}", path.display());
+                Failure::new(Exit::Bind, text)
+            })?;
+            info!("listening on {} for {}", path.display(), rule.protocol);
+            files.push(file);
+            Bound::Unix(socket)
+        }
+    };
+    Ok(Listening { socket, rule: Arc::new(rule.clone()) })
 }
 
 /// Listens on every address. A family that this machine does not have is passed over, as

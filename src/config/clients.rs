@@ -36,13 +36,13 @@ const NETWORK_KEYS: &[&str] = &["public-key", "psk", "psk-file", "allowed"];
 pub(super) const DEFAULTS_KEYS: &[&str] = &["weight", "guarantee", "limit", "max-sessions"];
 
 /// Over 1:1000 the lighter one would not see a byte for minutes on a slow source.
-const WEIGHT: RangeInclusive<u32> = 1..=1000;
+pub(super) const WEIGHT: RangeInclusive<u32> = 1..=1000;
 /// Up to what the welcome message can say in 32 bits.
 const GUARANTEE: RangeInclusive<u64> = 0..=4_000_000_000;
 /// A limit below one slice (64 bytes) a minute is a mistake.
-const LIMIT: RangeInclusive<u64> = 1..=4_000_000_000;
+pub(super) const LIMIT: RangeInclusive<u64> = 1..=4_000_000_000;
 /// Sessions of one key.
-const MAX_SESSIONS: RangeInclusive<u32> = 1..=1000;
+pub(super) const MAX_SESSIONS: RangeInclusive<u32> = 1..=1000;
 /// Blocks a client may come from.
 const ALLOWED_MAX: usize = 64;
 /// As many as there can be sessions.
@@ -242,11 +242,18 @@ fn read_shares(table: &Table<'_>, default: &ClientDefaults) -> Result<ClientDefa
 
 fn read_allowed(table: &Table<'_>) -> Result<Vec<AddressRange>, ConfigError> {
     let Some(entry) = table.entry("allowed") else { return Ok(Vec::new()) };
+    read_ranges(&entry, "addresses; to allow any address, leave the key out")
+}
+
+/// A list of addresses and blocks of them; `of` says what it is a list of.
+pub(super) fn read_ranges(
+    entry: &table::Entry<'_>,
+    of: &str,
+) -> Result<Vec<AddressRange>, ConfigError> {
     let range = |item: &table::Entry<'_>| {
         let range = item.text().and_then(|text| text.parse().ok());
         range.ok_or_else(|| item.want("an address or block such as \"192.0.2.0/24\""))
     };
-    let of = "addresses; to allow any address, leave the key out";
     entry.list(ALLOWED_MAX, of)?.iter().map(range).collect()
 }
 

@@ -11,6 +11,7 @@ mod client;
 mod clients;
 mod error;
 mod file;
+mod listen;
 mod server;
 mod table;
 mod text;
@@ -21,6 +22,7 @@ pub use crate::wire::frame::is_client_name;
 pub use client::ClientConfig;
 pub use clients::{CLIENT_NAME_RULE, ClientDefaults, Clients, load_clients, parse_clients};
 pub use error::ConfigError;
+pub use listen::{ListenConfig, Place};
 pub use server::ServerConfig;
 pub use text::{client_config_text, client_entry_text};
 pub use upstream::parse_address;
@@ -48,6 +50,7 @@ const SERVER_TABLES: &Tables = &[
     ("server", server::SERVER_KEYS),
     ("source", server::SOURCE_KEYS),
     ("defaults", clients::DEFAULTS_KEYS),
+    ("[listen]", listen::LISTEN_KEYS),
 ];
 const CLIENT_TABLES: &Tables = &[
     ("", TOP_KEYS),
@@ -134,7 +137,7 @@ impl Config {
 }
 
 /// The keys and tables at the top, by mode.
-const SERVER_TOP: &[&str] = &["mode", "user", "log-to", "server", "source", "defaults"];
+const SERVER_TOP: &[&str] = &["mode", "user", "log-to", "server", "source", "defaults", "listen"];
 const CLIENT_TOP: &[&str] = &["mode", "user", "log-to", "client", "upstream", "sink"];
 
 fn read(file: &File) -> Result<Config, ConfigError> {

@@ -6,6 +6,7 @@
 use super::LogTo;
 use super::clients::{self, ClientDefaults, Clients};
 use super::error::ConfigError;
+use super::listen::{self, ListenConfig};
 use super::table::{Entry, Table};
 use crate::keys::PrivateKey;
 use crate::sample::{SAMPLE_SIZE_MAX, SAMPLE_SIZE_MIN};
@@ -43,7 +44,7 @@ pub(super) const SOURCE_KEYS: &[&str] =
 /// Of a unix socket's path, on the system with the least room for it (`sockaddr_un`).
 const SOCKET_PATH_LEN_MAX: usize = 103;
 /// Sockets listened on: more would be a mistake.
-const LISTEN_MAX: usize = 16;
+pub(super) const LISTEN_MAX: usize = 16;
 /// More sessions than one process has file descriptors for.
 const CLIENTS: RangeInclusive<usize> = 1..=65_536;
 /// An X25519 handshake costs 75 ms on the smallest board and 0.1 ms on a fast machine.
@@ -65,6 +66,8 @@ const STOCK_BYTES_MAX: usize = 128 * 1024 * 1024;
 pub struct ServerConfig {
     /// Where clients connect; port 0 lets the system choose.
     pub listen: Vec<SocketAddr>,
+    /// Further addresses, with what is spoken there.
+    pub listeners: Vec<ListenConfig>,
     /// Where `netrng tap` finds the server; `None`: nowhere.
     pub tap_socket: Option<PathBuf>,
     /// The server's own key.
@@ -110,6 +113,7 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     )?;
     Ok(ServerConfig {
         listen,
+        listeners: listen::read(top)?,
         tap_socket,
         private_key,
         clients_file,
@@ -131,9 +135,14 @@ fn default_listen() -> Vec<SocketAddr> {
 fn read_listen(entry: Entry<'_>) -> Result<Vec<SocketAddr>, ConfigError> {
     let mut listen = Vec::new();
     for item in entry.list(LISTEN_MAX, "addresses")? {
-        let address = item.text().and_then(parse_listen).ok_or_else(|| {
-            item.want("a numeric address such as \"0.0.0.0:8989\", \"[::]:8989\" or \"192.0.2.1\"")
-        })?;
+        let address = item
+            .text()
+            .and_then(|text| parse_listen(text, Some(super::DEFAULT_PORT)))
+            .ok_or_else(|| {
+                item.want(
+                    "a numeric address such as \"0.0.0.0:8989\", \"[::]:8989\" or \"192.0.2.1\"",
+                )
+            })?;
         if listen.contains(&address) {
             return Err(item.fail(format!("{address} stands twice in the list; remove one")));
         }
@@ -146,19 +155,23 @@ fn read_tap_socket(entry: &Entry<'_>) -> Result<Option<PathBuf>, ConfigError> {
     if entry.text() == Some("none") {
         return Ok(None);
     }
-    let path = entry.path().map_err(|error| error.or("none"))?;
+    read_socket_path(entry).map(Some).map_err(|error| error.or("none"))
+}
+
+pub(super) fn read_socket_path(entry: &Entry<'_>) -> Result<PathBuf, ConfigError> {
+    let path = entry.path()?;
     match path.as_os_str().len() <= SOCKET_PATH_LEN_MAX {
-        true => Ok(Some(path)),
+        true => Ok(path),
         false => Err(entry.fail(format!(
             "a socket's path has at most {SOCKET_PATH_LEN_MAX} bytes; choose a shorter one"
         ))),
     }
 }
 
-/// With a port, or without for the default one; IPv6 without a port with or without brackets.
-fn parse_listen(text: &str) -> Option<SocketAddr> {
+/// With a port, or without for `port` if there is one; IPv6 without a port with or without brackets.
+pub(super) fn parse_listen(text: &str, port: Option<u16>) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    let address = |bare: &str| Some(SocketAddr::new(bare.parse().ok()?, super::DEFAULT_PORT));
+    let address = |bare: &str| Some(SocketAddr::new(bare.parse().ok()?, port?));
     text.parse().ok().or_else(|| address(bare))
 }
 
@@ -246,10 +259,14 @@ mod tests {
             ("[::]", "[::]:8989"),
             ("[::1]:9000", "[::1]:9000"),
         ] {
-            assert_eq!(parse_listen(text), address.parse().ok(), "{text}");
+            assert_eq!(
+                parse_listen(text, Some(crate::config::DEFAULT_PORT)),
+                address.parse().ok(),
+                "{text}"
+            );
         }
         for text in ["", "[", "[]", "localhost", ":8989", "*:8989", "1.2.3.4:", "1.2.3.4:65536"] {
-            assert_eq!(parse_listen(text), None, "{text}");
+            assert_eq!(parse_listen(text, Some(crate::config::DEFAULT_PORT)), None, "{text}");
         }
     }
 }

@@ -260,6 +260,14 @@ impl<'t> Entry<'t> {
         })
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&self) -> Result<bool, ConfigError> {
+        match self.value {
+            DeValue::Boolean(value) => Ok(*value),
+            _ => Err(self.want("true or false")),
+        }
+    }
+
     /// A number with or without a point.
     pub(super) fn number(&self, allowed: RangeInclusive<f64>) -> Result<f64, ConfigError> {
         let number = match self.value {

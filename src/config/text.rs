@@ -5,11 +5,12 @@
 //! in what `enroll` hands out. It writes no file.
 
 use super::units::{show_rate, show_size, show_time};
-use super::{ClientConfig, ClientDefaults, Config, LogTo, ServerConfig};
+use super::{ClientConfig, ClientDefaults, Config, ListenConfig, LogTo, Place, ServerConfig};
 use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::server::{ClientRule, Identity};
 use crate::sink::Sink;
+use crate::wire::Protocol;
 use std::fmt::{self, Display, Formatter};
 use zeroize::Zeroizing;
 
@@ -68,6 +69,7 @@ impl Display for ServerConfig {
         write_min_entropy(f, self.source.min_entropy)?;
         writeln!(f, "stall-timeout = \"{}\"", show_time(self.source.stall_timeout))?;
         writeln!(f, "\n[defaults]\n{}", self.defaults)?;
+        self.listeners.iter().try_for_each(|listener| write_listener(f, listener))?;
         match &self.clients.missing {
             Some(missing) => return writeln!(f, "# No clients: {missing}"),
             None => writeln!(f, "# Clients: {}", self.clients.rules.len())?,
@@ -89,6 +91,34 @@ fn write_user(f: &mut Formatter<'_>, user: Option<&str>) -> fmt::Result {
     user.map_or(Ok(()), |user| writeln!(f, "user = \"{user}\""))
 }
 
+fn write_listener(f: &mut Formatter<'_>, listener: &ListenConfig) -> fmt::Result {
+    let rule = &listener.rule;
+    writeln!(f, "[[listen]]\nprotocol = \"{}\"", rule.protocol)?;
+    match &listener.place {
+        Place::Tcp(address) => writeln!(f, "address = \"{address}\"")?,
+        Place::Unix(path, mode) => {
+            writeln!(f, "path = {}\nmode = \"{mode:04o}\"", quoted(path.display()))?;
+        }
+    }
+    if listener.is_exposed {
+        writeln!(f, "allow-plaintext = true")?;
+    }
+    for (key, ranges) in [("allowed", &rule.allowed), ("balancers", &rule.balancers)] {
+        if !ranges.is_empty() {
+            writeln!(f, "{key} = {}", list(ranges))?;
+        }
+    }
+    if rule.protocol.has_guests() {
+        writeln!(f, "weight = {}", rule.weight)?;
+        writeln!(f, "limit = \"{}\"", show_limit(rule.limit_bytes_per_s))?;
+        writeln!(f, "max-sessions = {}", rule.max_sessions)?;
+    }
+    if rule.protocol == Protocol::Egd {
+        writeln!(f, "greet = {}", rule.greet_len)?;
+    }
+    writeln!(f)
+}
+
 /// A comment, for the clients stand in a file of their own.
 fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
     write!(f, "#   {} ", rule.name)?;
@@ -96,6 +126,7 @@ fn write_rule(f: &mut Formatter<'_>, rule: &ClientRule) -> fmt::Result {
         Identity::Key { key, psk: Some(_) } => write!(f, "{key}, with psk")?,
         Identity::Key { key, psk: None } => write!(f, "{key}, without psk")?,
         Identity::User { uid, user } => write!(f, "user {user} (uid {uid})")?,
+        Identity::Guest { listener, origin } => write!(f, "{listener} {origin}")?,
     }
     write!(f, ", weight {}", rule.weight)?;
     write!(f, ", guarantee {}", show_rate(rule.guarantee_bytes_per_s))?;

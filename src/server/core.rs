@@ -7,6 +7,7 @@
 
 use super::admission::Capacity;
 use super::gate::Gate;
+use super::guests::ListenerRule;
 use super::roster::{Client, Roster};
 use super::schedule::Scheduler;
 use super::session::{EndReason, MESSAGES_BURST, Peer, Session, SessionId, State};
@@ -16,6 +17,7 @@ use crate::sample::Sample;
 use crate::wire::{ByeReason, Protocol, Reply, ServerCodec, WaitReason};
 use log::{debug, info, warn};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes a session may have outstanding. What a request adds beyond that is forgotten.
@@ -23,6 +25,9 @@ pub const OUTSTANDING_MAX: u32 = 64 * 1024;
 /// A session whose output holds this much gets no more, and is not read, until some of it is
 /// sent.
 pub const OUTPUT_MAX: usize = 16 * 1024;
+/// A session that holds this much not yet heard is not read: it waits for an answer first. More
+/// than any message.
+pub const INPUT_MAX: usize = 16 * 1024;
 /// When a client refused for want of capacity may try again. Capacity changes when another
 /// client leaves, which nobody can foretell.
 pub(super) const NO_CAPACITY_RETRY: Duration = Duration::from_secs(30);
@@ -62,15 +67,17 @@ pub struct Counters {
     pub given_samples: u64,
     /// Sessions that gave their place up while idle.
     pub parked: u64,
+    /// Bytes that guests wanted to add to what we have; they were dropped.
+    pub offered_bytes: u64,
 }
 
 /// Makes the server's side of a protocol for a new connection.
-pub type MakeCodec = Box<dyn FnMut(Protocol) -> Box<dyn ServerCodec + Send> + Send>;
+pub type MakeCodec = Box<dyn FnMut(&ListenerRule) -> Box<dyn ServerCodec + Send> + Send>;
 
 /// The pure server.
 pub struct Server {
     pub(super) limits: Limits,
-    make_codec: MakeCodec,
+    pub(super) make_codec: MakeCodec,
     pub(super) roster: Roster,
     pub(super) sessions: Vec<Option<Session>>,
     pub(super) free: Vec<usize>,
@@ -87,6 +94,10 @@ pub struct Server {
     /// When idle sessions are looked for, while somebody waits in line.
     pub(super) idle_check: Option<Moment>,
     dirty: Vec<SessionId>,
+    /// Sessions that want what nobody waits for.
+    pub(super) spare: VecDeque<SessionId>,
+    /// Bytes in the stock.
+    pub(super) stocked: usize,
     pub(super) ended: VecDeque<(SessionId, EndReason)>,
     pub(super) source: SourceState,
     /// Left over from a sample that was not given whole.
@@ -116,6 +127,8 @@ impl Server {
             timers: BTreeSet::new(),
             idle_check: None,
             dirty: Vec::new(),
+            spare: VecDeque::new(),
+            stocked: 0,
             ended: VecDeque::new(),
             source: SourceState::Starting,
             open: Sample::default(),
@@ -168,16 +181,20 @@ impl Server {
     pub fn handle_accept(
         &mut self,
         peer: Peer,
-        protocol: Protocol,
+        rule: &Arc<ListenerRule>,
         now: Moment,
     ) -> Option<SessionId> {
-        if let Err(refusal) = self.gate.enter(peer.origin(), now) {
+        // A balancer comes in many names: the gate counts those.
+        let awaits_proxy = rule.is_balancer(peer);
+        if !awaits_proxy && let Err(refusal) = self.gate.enter(peer.origin(), now) {
             debug!("{peer} refused: {refusal}");
             *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
             return None;
         }
         if let Err(refusal) = self.make_room(peer, now) {
-            self.gate.leave(peer.origin());
+            if !awaits_proxy {
+                self.gate.leave(peer.origin());
+            }
             debug!("{peer} refused: {refusal}");
             *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
             return None;
@@ -186,7 +203,10 @@ impl Server {
         let session = Session {
             peer,
             state: State::Handshaking { deadline },
-            protocol,
+            rule: Arc::clone(rule),
+            awaits_proxy,
+            is_at_gate: !awaits_proxy,
+            spare: None,
             codec: None,
             input: Vec::new(),
             output: Vec::new(),
@@ -213,27 +233,34 @@ impl Server {
         self.sessions[id.0] = Some(session);
         self.handshaking.insert((deadline, id));
         self.settle(id);
+        if !awaits_proxy {
+            self.welcome(id, now);
+            self.promote(now);
+        }
         Some(id)
     }
 
     /// Bytes came in.
     pub fn handle_bytes(&mut self, id: SessionId, bytes: &[u8], now: Moment) {
         let Some(session) = self.session(id) else { return };
-        if session.codec.is_none() {
-            let protocol = session.protocol;
+        session.input.extend_from_slice(bytes);
+        session.fill_allowance(now);
+        if !self.hear_balancer(id, now) {
+            return self.promote(now);
+        }
+        let Some(session) = self.session(id) else { return };
+        if session.codec.is_none() && !session.input.is_empty() {
+            let rule = Arc::clone(&session.rule);
             // Before the first byte a connection costs no cryptography, and a plain one never.
-            if protocol == Protocol::Native
+            if rule.protocol == Protocol::Native
                 && let Err(refusal) = self.gate.begin_handshake(now)
             {
                 return self.end(id, EndReason::Refused(refusal), now);
             }
-            let codec = (self.make_codec)(protocol);
+            let codec = (self.make_codec)(&rule);
             let Some(session) = self.session(id) else { return };
             session.codec = Some(codec);
         }
-        let Some(session) = self.session(id) else { return };
-        session.input.extend_from_slice(bytes);
-        session.fill_allowance(now);
         self.handle_input(id, now);
         self.promote(now);
     }
@@ -284,6 +311,11 @@ impl Server {
         for id in self.ids() {
             self.tell_wait(id, now);
         }
+    }
+
+    /// So many bytes wait in the stock.
+    pub fn handle_stocked(&mut self, bytes: usize) {
+        self.stocked = bytes;
     }
 
     /// The source was read: so many bytes in so much time inside reads.
@@ -417,7 +449,10 @@ impl Server {
     /// Whether a session's bytes may be read: not while it does not take its answers.
     pub fn accepts_input(&self, id: SessionId) -> bool {
         self.sessions.get(id.0).and_then(Option::as_ref).is_some_and(|session| {
-            session.output.len() < OUTPUT_MAX && !matches!(session.state, State::Closing { .. })
+            let (input, output) = (session.input.len(), session.output.len());
+            input < INPUT_MAX
+                && output < OUTPUT_MAX
+                && !matches!(session.state, State::Closing { .. })
         })
     }
 

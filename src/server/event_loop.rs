@@ -5,6 +5,7 @@
 //! writable stays marked so until the kernel says `WouldBlock`.
 
 use super::core::{Server, SourceState};
+use super::guests::ListenerRule;
 use super::session::{EndReason, Peer, SessionId};
 use super::sockets::{Listener, Listening, Stream};
 use super::{ClientRule, Limits};
@@ -13,7 +14,6 @@ use crate::sample::Sample;
 use crate::status::{SourceHealth, SourceStatus};
 use crate::stock::Stock;
 use crate::sys;
-use crate::wire::Protocol;
 use log::{debug, info, warn};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -192,6 +192,7 @@ impl EventLoop {
         self.close_ended();
         for _ in 0..ROUNDS_MAX {
             let stock = &self.setup.stock;
+            self.server.handle_stocked(stock.bytes());
             let given = self.server.serve(&mut || stock.take(), now);
             self.flush(now);
             if given == 0 {
@@ -300,7 +301,8 @@ impl EventLoop {
                 }
                 match self.listeners[index].accept() {
                     Ok((socket, peer)) => {
-                        self.admit(socket, peer, self.listeners[index].protocol, now);
+                        let rule = Arc::clone(&self.listeners[index].rule);
+                        self.admit(socket, peer, &rule, now);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
@@ -321,8 +323,8 @@ impl EventLoop {
         }
     }
 
-    fn admit(&mut self, mut socket: Stream, peer: Peer, protocol: Protocol, now: Moment) {
-        let Some(id) = self.server.handle_accept(peer, protocol, now) else { return };
+    fn admit(&mut self, mut socket: Stream, peer: Peer, rule: &Arc<ListenerRule>, now: Moment) {
+        let Some(id) = self.server.handle_accept(peer, rule, now) else { return };
         // Ended sessions' places are given out again: close theirs before this one moves in.
         self.close_ended();
         let token = Token(FIRST_SESSION + id.0);

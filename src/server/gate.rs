@@ -61,6 +61,15 @@ impl Origin {
     }
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Address(address) => address.fmt(f),
+            Origin::User(uid) => write!(f, "uid {uid}"),
+        }
+    }
+}
+
 /// A token bucket for handshakes; it holds one second's worth.
 #[derive(Debug)]
 struct Bucket {

@@ -5,7 +5,7 @@
 
 use super::core::{OUTPUT_MAX, Server, SourceState};
 use super::schedule::FlowId;
-use super::session::{EndReason, SessionId};
+use super::session::{EndReason, SessionId, Spare, State};
 use crate::moment::Moment;
 use crate::sample::{SAMPLE_SIZE_MIN, Sample};
 use crate::wire::Reply;
@@ -22,6 +22,82 @@ impl Server {
     /// Gives bytes away until nobody wants any, the stock is empty, or sockets are due.
     /// Returns the bytes given.
     pub fn serve(&mut self, stock: &mut dyn FnMut() -> Option<Sample>, now: Moment) -> usize {
+        let given = self.serve_waiting(stock, now);
+        while let Some(id) = self.spare.pop_front() {
+            if let Some(want) = self.session(id).and_then(|session| session.spare.take()) {
+                self.spare_some(id, want, stock, now);
+            }
+        }
+        given
+    }
+
+    /// Whether anybody waits for bytes, or there are none to be had.
+    fn is_short(&mut self, now: Moment) -> bool {
+        self.source != SourceState::Good || self.scheduler.has_turn(now)
+    }
+
+    /// Answers whoever takes only what nobody waits for: at once, with little or nothing.
+    fn spare_some(
+        &mut self,
+        id: SessionId,
+        want: Spare,
+        stock: &mut dyn FnMut() -> Option<Sample>,
+        now: Moment,
+    ) {
+        let is_short = self.is_short(now);
+        match want {
+            Spare::Level => {
+                let bytes = if is_short { 0 } else { self.stocked + self.open.len() };
+                let bits = u32::try_from(bytes.saturating_mul(8)).unwrap_or(u32::MAX);
+                self.reply(id, Reply::Level(bits), now);
+            }
+            Spare::Bytes(count) => {
+                let sample = match is_short {
+                    true => None,
+                    false => self.take_spare(id, count, stock, now),
+                };
+                if let Some(session) = self.session(id) {
+                    session.earn_messages(MESSAGES_PER_ANSWER);
+                }
+                self.reply(id, Reply::Spare(sample.unwrap_or_default()), now);
+            }
+        }
+    }
+
+    /// Up to `count` bytes for a session while nobody else has a turn, booked as its client's.
+    fn take_spare(
+        &mut self,
+        id: SessionId,
+        count: u32,
+        stock: &mut dyn FnMut() -> Option<Sample>,
+        now: Moment,
+    ) -> Option<Sample> {
+        let session = self.session(id).filter(|session| session.state == State::Served)?;
+        let flow = session.flow?;
+        // Its limit holds as for everybody.
+        self.scheduler.set_want(flow, count.into(), now);
+        let turn = self.scheduler.poll_turn(count as usize, now).filter(|turn| turn.flow == flow);
+        let piece = turn.and_then(|turn| {
+            if self.open.is_empty() {
+                self.open.append(stock()?);
+            }
+            let count = turn.at_most.min(count as usize).min(self.open.len());
+            self.scheduler.charge(flow, count, now);
+            Some(self.open.split_front(count))
+        });
+        let given = piece.as_ref().map_or(0, Sample::len) as u64;
+        self.counters.given_bytes += given;
+        self.counters.given_samples += u64::from(given > 0);
+        self.roster.record_given(flow, given);
+        if let Some(session) = self.session(id) {
+            session.given_bytes += given;
+            session.active_at = now;
+        }
+        self.refresh_flow(flow, now);
+        piece
+    }
+
+    fn serve_waiting(&mut self, stock: &mut dyn FnMut() -> Option<Sample>, now: Moment) -> usize {
         let mut given = 0;
         while given < SERVE_BYTES_MAX && self.source == SourceState::Good {
             let slice = self.slice();

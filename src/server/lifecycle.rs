@@ -95,7 +95,7 @@ impl Server {
         let Some(session) = self.sessions.get(id.0).and_then(Option::as_ref) else { return };
         match session.state {
             State::Handshaking { deadline } => {
-                if self.handshaking.remove(&(deadline, id)) {
+                if self.handshaking.remove(&(deadline, id)) && session.is_at_gate {
                     self.gate.leave(session.peer.origin());
                 }
             }

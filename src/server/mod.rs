@@ -7,6 +7,7 @@ pub mod core;
 pub mod event_loop;
 pub mod gate;
 mod giving;
+pub mod guests;
 mod lifecycle;
 mod places;
 mod requests;
@@ -107,6 +108,13 @@ pub enum Identity {
         uid: u32,
         /// As the clients file has it.
         user: String,
+    },
+    /// In no way: it is whoever comes from there to a listener whose protocol has no keys.
+    Guest {
+        /// The listener's name.
+        listener: String,
+        /// Where from.
+        origin: gate::Origin,
     },
 }
 

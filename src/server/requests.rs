@@ -6,7 +6,7 @@
 use super::Identity;
 use super::core::{NO_CAPACITY_RETRY, OUTPUT_MAX, OUTSTANDING_MAX, REPLACED_RETRY, Server};
 use super::schedule::FlowId;
-use super::session::{EndReason, Peer, SessionId, State};
+use super::session::{EndReason, Peer, SessionId, Spare, State};
 use crate::keys::{Psk, PublicKey};
 use crate::moment::Moment;
 use crate::wire::{ByeReason, CodecError, Reply, Request, Welcome};
@@ -54,6 +54,9 @@ impl Server {
                 }
                 self.tell_wait(id, now);
             }
+            Request::Spare(count) => self.want_spare(id, Spare::Bytes(count), now),
+            Request::Level => self.want_spare(id, Spare::Level, now),
+            Request::Offer(count) => self.refuse_offer(id, count, now),
             Request::Ping(token) => self.reply(id, Reply::Pong(token), now),
             Request::Bye => self.end(id, EndReason::PeerBye, now),
             Request::Unknown => {}
@@ -105,7 +108,7 @@ impl Server {
         self.handle_proved(id, now);
     }
 
-    fn handle_proved(&mut self, id: SessionId, now: Moment) {
+    pub(super) fn handle_proved(&mut self, id: SessionId, now: Moment) {
         let Some(session) = self.session(id) else { return };
         let (State::Handshaking { .. }, Some(flow)) = (session.state, session.flow) else { return };
         let peer = session.peer;

@@ -3,6 +3,7 @@
 //! Owns the rules from the clients file and what each client got. It does not decide who is
 //! served.
 
+use super::gate::Origin;
 use super::schedule::{FlowId, FlowRule};
 use super::session::{EndReason, Peer, SessionId};
 use super::{AddressRange, ClientRule, Identity};
@@ -93,7 +94,12 @@ pub struct Replaced {
 enum Mark {
     Key(PublicKey),
     User(u32, String),
+    Guest(String, Origin),
 }
+
+/// Guests remembered at once: whoever comes again finds its account as it left it, and gains
+/// nothing by leaving.
+const GUESTS_MAX: usize = 1024;
 
 /// All clients.
 #[derive(Debug, Default)]
@@ -101,6 +107,7 @@ pub struct Roster {
     clients: BTreeMap<FlowId, Client>,
     by_mark: BTreeMap<Mark, FlowId>,
     next_flow: u32,
+    guests: usize,
     /// Guarantees of the clients that have a place.
     promised_bytes_per_s: u64,
 }
@@ -110,7 +117,11 @@ impl Roster {
     /// who does not keep its sessions.
     pub fn replace(&mut self, rules: Vec<ClientRule>) -> Replaced {
         let mut new_psk = Vec::new();
-        let mut gone = std::mem::take(&mut self.by_mark);
+        // Guests stand in no file.
+        let is_guest = |(mark, _): &(Mark, FlowId)| matches!(mark, Mark::Guest(..));
+        let all = std::mem::take(&mut self.by_mark).into_iter();
+        let (guests, mut gone): (_, BTreeMap<_, _>) = all.partition(is_guest);
+        self.by_mark = guests;
         for rule in rules {
             let mark = rule.mark();
             match gone.remove(&mark) {
@@ -152,6 +163,33 @@ impl Roster {
             log_lines_at: Moment::ZERO,
         };
         self.clients.insert(flow, client);
+    }
+
+    /// The client that a guest is, made if it is new; and the one that was forgotten for it.
+    /// `None`: it has as many sessions as it may, or there are too many guests.
+    pub fn guest(&mut self, rule: ClientRule) -> Option<(FlowId, Option<FlowId>)> {
+        let mark = rule.mark();
+        if let Some(&flow) = self.by_mark.get(&mark) {
+            let client = self.clients.get(&flow)?;
+            return (client.sessions.len() < rule.max_sessions as usize).then_some((flow, None));
+        }
+        let mut forgotten = None;
+        if self.guests >= GUESTS_MAX {
+            let is_gone = |(mark, flow): &(&Mark, &FlowId)| {
+                let client = self.clients.get(flow);
+                matches!(mark, Mark::Guest(..)) && client.is_some_and(|c| c.sessions.is_empty())
+            };
+            let (mark, flow) =
+                self.by_mark.iter().filter(is_gone).min_by_key(|(_, flow)| **flow)?;
+            let (mark, flow) = (mark.clone(), *flow);
+            self.by_mark.remove(&mark);
+            self.clients.remove(&flow);
+            self.guests -= 1;
+            forgotten = Some(flow);
+        }
+        self.guests += 1;
+        self.insert(rule);
+        Some((*self.by_mark.get(&mark)?, forgotten))
     }
 
     /// All clients, in the order they came into the file.
@@ -249,6 +287,7 @@ impl ClientRule {
         match self.identity {
             Identity::Key { key, .. } => Mark::Key(key),
             Identity::User { uid, .. } => Mark::User(uid, self.name.clone()),
+            Identity::Guest { ref listener, origin } => Mark::Guest(listener.clone(), origin),
         }
     }
 

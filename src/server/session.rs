@@ -3,11 +3,13 @@
 //! Owns what a single connection knows. `core` decides what happens to it.
 
 use super::gate::{Origin, Refusal};
+use super::guests::ListenerRule;
 use super::schedule::FlowId;
 use crate::moment::Moment;
-use crate::wire::{ByeReason, CodecError, Protocol, Reply, ServerCodec};
+use crate::wire::{ByeReason, CodecError, Reply, ServerCodec};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use zeroize::zeroize_bytes;
 
@@ -69,6 +71,8 @@ pub enum EndReason {
     UnknownKey,
     /// Its key may not come from this address.
     AddressNotAllowed,
+    /// It has no key, and more of its kind are here than can be told apart.
+    TooManyGuests,
     /// No proof of the key within the handshake timeout.
     HandshakeTimeout,
     /// Made room for a newer connection while it had proved nothing.
@@ -95,6 +99,7 @@ impl fmt::Display for EndReason {
             EndReason::Bye(reason) => reason.fmt(f),
             EndReason::UnknownKey => f.write_str("unknown-key"),
             EndReason::AddressNotAllowed => f.write_str("address-not-allowed"),
+            EndReason::TooManyGuests => f.write_str("too-many-guests"),
             EndReason::HandshakeTimeout => f.write_str("handshake-timeout"),
             EndReason::Crowded => f.write_str("crowded"),
             EndReason::WriteTimeout => f.write_str("write-timeout"),
@@ -104,6 +109,15 @@ impl fmt::Display for EndReason {
             EndReason::Io => f.write_str("io-error"),
         }
     }
+}
+
+/// A wish that is granted at once or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spare {
+    /// Up to so many bytes.
+    Bytes(u32),
+    /// How much there is.
+    Level,
 }
 
 /// Where a session stands in its life.
@@ -135,8 +149,14 @@ pub struct Session {
     pub peer: Peer,
     /// Its life cycle.
     pub state: State,
-    /// What it speaks.
-    pub protocol: Protocol,
+    /// What its listener lets it be.
+    pub rule: Arc<ListenerRule>,
+    /// Its first words must be a balancer's.
+    pub awaits_proxy: bool,
+    /// Whether the gate counts it, while it has proved nothing.
+    pub is_at_gate: bool,
+    /// What it wants of that which nobody waits for.
+    pub spare: Option<Spare>,
     /// The state of that, from its first byte on.
     pub codec: Option<Box<dyn ServerCodec + Send>>,
     /// Received and not yet decoded.

@@ -9,6 +9,7 @@
 mod script;
 
 use super::core::{OUTPUT_MAX, OUTSTANDING_MAX, Server, SourceState};
+use super::guests::ListenerRule;
 use super::schedule::{FlowId, LIMIT_BURST};
 use super::session::{EndReason, MESSAGES_BURST, Peer, SessionId, State};
 use super::{ClientRule, Identity, Limits};
@@ -41,6 +42,7 @@ struct World {
     dice: Dice,
     now: Moment,
     server: Server,
+    listener: Arc<ListenerRule>,
     limits: Limits,
     log: Log,
     logged: usize,
@@ -85,7 +87,7 @@ impl World {
         let (log, serials) = (Log::default(), Arc::new(Mutex::new(0)));
         let codec_log = Arc::clone(&log);
         let codec_serials = Arc::clone(&serials);
-        let make_codec = Box::new(move |_| {
+        let make_codec = Box::new(move |_: &ListenerRule| {
             let mut serial = codec_serials.lock().unwrap();
             *serial += 1;
             let log = Arc::clone(&codec_log);
@@ -96,6 +98,7 @@ impl World {
         let rules = rules(&mut dice);
         World {
             server: Server::new(limits.clone(), rules.clone(), make_codec),
+            listener: Arc::new(ListenerRule::new(Protocol::Native)),
             dice,
             now: Moment::from_nanos(1),
             limits,
@@ -145,7 +148,7 @@ impl World {
             0 => Peer::Local { uid: UID + self.dice.below(2) as u32 },
             _ => Peer::Remote { address, port: 1000 },
         };
-        if let Some(id) = self.server.handle_accept(peer, Protocol::Native, self.now) {
+        if let Some(id) = self.server.handle_accept(peer, &self.listener, self.now) {
             self.collect();
             self.live.insert(id, (0, None));
             if self.dice.below(40) == 0 {

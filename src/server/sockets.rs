@@ -3,15 +3,16 @@
 //! Owns what differs between TCP and unix sockets, so that the event loop need not know. It
 //! decides nothing.
 
+use super::guests::ListenerRule;
 use super::session::Peer;
 use crate::sys;
-use crate::wire::Protocol;
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the kernel holds of our answers for one peer, bytes: bytes there are lost if the peer
@@ -23,12 +24,12 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// An address that is bound and listened on, and the protocol spoken there.
+/// An address that is bound and listened on, and what peers may be there.
 pub struct Listening {
     /// Where.
     pub socket: Bound,
     /// What.
-    pub protocol: Protocol,
+    pub rule: Arc<ListenerRule>,
 }
 
 /// A socket that listens.
@@ -42,7 +43,7 @@ pub enum Bound {
 /// A [`Listening`] that the kernel tells us about.
 pub(super) struct Listener {
     socket: Door,
-    pub protocol: Protocol,
+    pub rule: Arc<ListenerRule>,
     /// Somebody may wait there.
     pub ready: bool,
 }
@@ -74,7 +75,7 @@ impl Listener {
                 Door::Unix(socket)
             }
         };
-        Ok(Listener { socket, protocol: bound.protocol, ready: true })
+        Ok(Listener { socket, rule: bound.rule, ready: true })
     }
 
     pub fn accept(&self) -> io::Result<(Stream, Peer)> {

@@ -107,7 +107,7 @@ pub fn parse_answer(message: &[u8]) -> Result<Option<Answer>, CodecError> {
     }))
 }
 
-/// Appends type and body of a request. `Hello`, `Proved` and `Unknown` have no frame.
+/// Appends type and body of a request.
 pub fn push_request(request: &Request, message: &mut Vec<u8>) {
     match request {
         Request::Bytes(count) => {
@@ -123,7 +123,8 @@ pub fn push_request(request: &Request, message: &mut Vec<u8>) {
             message.push(NAME);
             message.extend_from_slice(name.as_bytes());
         }
-        Request::Hello(_) | Request::Proved | Request::Unknown => {}
+        // `Hello`, `Proved` and `Unknown` have no frame, nor what only guests say.
+        _ => {}
     }
 }
 
@@ -140,7 +141,8 @@ pub fn push_reply(reply: &Reply, message: &mut Vec<u8>) {
         }
         Reply::Wait(reason, span) => push_reason(WAIT, reason.code(), *span, message),
         Reply::Bye(reason, span) => push_reason(BYE, reason.code(), *span, message),
-        Reply::Welcome(..) => {}
+        // Nor what only guests hear.
+        Reply::Welcome(..) | Reply::Spare(_) | Reply::Level(_) => {}
     }
 }
 

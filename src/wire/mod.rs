@@ -4,6 +4,7 @@
 //! out; replies in, bytes out. It owns framing and encryption. It does not decide who is
 //! served, and it keeps no timer.
 
+pub mod egd;
 pub mod frame;
 pub mod hedge;
 pub mod native;
@@ -11,6 +12,7 @@ pub mod native;
 mod native_tests;
 pub mod plain;
 mod primitives;
+pub mod proxy;
 
 use crate::keys::{Psk, PublicKey};
 use crate::sample::Sample;
@@ -24,6 +26,25 @@ pub enum Protocol {
     Native,
     /// [`plain`]: the same frames as they are, for unix sockets only.
     Plain,
+    /// [`egd`]: for QEMU and others that know the Entropy Gathering Daemon.
+    Egd,
+}
+
+impl Protocol {
+    /// Whether its peers prove nothing: they are told by where they come from.
+    pub fn has_guests(self) -> bool {
+        matches!(self, Protocol::Egd)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Native => "netrng",
+            Protocol::Plain => "plain",
+            Protocol::Egd => "egd",
+        })
+    }
 }
 
 /// What a client says.
@@ -40,6 +61,12 @@ pub enum Request {
     Name(String),
     /// Wants this many bytes more.
     Bytes(u32),
+    /// Wants up to so many bytes at once, and only what nobody waits for.
+    Spare(u32),
+    /// Wants to know how much there is.
+    Level,
+    /// Brings so many bytes, which nobody asked for.
+    Offer(u32),
     /// Wants its token back.
     Ping(u64),
     /// Goes away.
@@ -56,6 +83,10 @@ pub enum Reply {
     Welcome(Psk, Welcome),
     /// Random bytes: at most what is outstanding, at most one sample.
     Sample(Sample),
+    /// What there was to spare: at most what was asked, or nothing.
+    Spare(Sample),
+    /// Bits that could be had at once.
+    Level(u32),
     /// The token of a ping.
     Pong(u64),
     /// Nothing to give for about this long; what is outstanding stays so.

@@ -44,6 +44,7 @@ pub struct Site {
     top_lines: Vec<String>,
     server_lines: Vec<String>,
     source_lines: Vec<String>,
+    listeners: String,
 }
 
 impl Site {
@@ -75,6 +76,7 @@ impl Site {
             top_lines: Vec::new(),
             server_lines: Vec::new(),
             source_lines: Vec::new(),
+            listeners: String::new(),
         };
         site.write_secret("server.key", &private);
         site.write_secret("clients.toml", "");
@@ -111,6 +113,14 @@ impl Site {
         self
     }
 
+    /// Adds a table `[[listen]]` with these lines; a relative path is in the site's directory.
+    #[must_use]
+    pub fn listener(mut self, lines: &str) -> Self {
+        self.listeners += &format!("[[listen]]\n{lines}\n");
+        self.write_config();
+        self
+    }
+
     /// Reads `device` from the next start on.
     pub fn set_device(&mut self, device: &Path) {
         let line = format!("device = {:?}", device.display().to_string());
@@ -135,11 +145,12 @@ impl Site {
         let tap_socket = if is_set { "" } else { "tap-socket = \"tap.sock\"" };
         format!(
             "mode = \"server\"\n{}\n[server]\nlisten = [\"{}\"]\nprivate-key-file = {key_file:?}\n\
-             clients-file = {clients_file:?}\n{}\n{tap_socket}\n\n[source]\n{}\n",
+             clients-file = {clients_file:?}\n{}\n{tap_socket}\n\n[source]\n{}\n{}",
             self.top_lines.join("\n"),
             self.address,
             self.server_lines.join("\n"),
             source_lines.join("\n"),
+            self.listeners,
         )
     }
 

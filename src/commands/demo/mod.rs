@@ -167,6 +167,7 @@ impl Running {
         let config = ServerConfig {
             log_to: LogTo::Stderr,
             listen: Vec::new(),
+            listeners: Vec::new(),
             tap_socket: None,
             private_key,
             clients_file: PathBuf::new(),

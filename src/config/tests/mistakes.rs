@@ -107,6 +107,32 @@ const SERVER_MISTAKES: &Mistakes = &[
         "frobnicate = 1",
         "/n:5: frobnicate: unknown key in [server]; the keys here are listen, tap-socket, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
     ),
+    ("[[listen]]", "/n:5: protocol: missing in [[listen]]; say what is spoken there"),
+    ("[[listen]]\nprotocol = 'ftp'", r#"/n:6: protocol: found "ftp"; want "netrng" or "egd""#),
+    (
+        "[[listen]]\nprotocol = 'egd'",
+        "/n:5: address: missing in [[listen]]; give it, or for a unix socket `path`",
+    ),
+    (
+        "[[listen]]\nprotocol = 'egd'\naddress = 'localhost'",
+        r#"/n:7: address: found "localhost"; want a numeric address and a port such as "127.0.0.1:8888" or "[::1]:8888""#,
+    ),
+    (
+        "[[listen]]\nprotocol = 'egd'\naddress = '0.0.0.0:8888'",
+        "/n:7: address: 0.0.0.0:8888 is not this machine alone, and egd sends the bytes in clear: whoever is on the way can read and change them; use 127.0.0.1 or a `path`, or write allow-plaintext = true",
+    ),
+    (
+        "[[listen]]\nprotocol = 'egd'\naddress = '127.0.0.1:1'\npath = '/a'",
+        "/n:8: path: stands beside address; a listener has one place, so give it two tables",
+    ),
+    (
+        "[[listen]]\nprotocol = 'egd'\npath = '/a'\nmode = 'rw'",
+        r#"/n:8: mode: found "rw"; want permissions such as "0660""#,
+    ),
+    (
+        "[[listen]]\nprotocol = 'netrng'\naddress = '::1'\ngreet = 64",
+        "/n:8: greet: is only for protocol = \"egd\"; remove it",
+    ),
     ("max-clients = 0", "/n:5: max-clients: found 0; want a whole number from 1 to 65536"),
     ("max-clients = -3", "/n:5: max-clients: found -3; want a whole number from 1 to 65536"),
     ("max-clients = 2.5", "/n:5: max-clients: found 2.5; want a whole number from 1 to 65536"),
@@ -186,7 +212,7 @@ const SERVER_MISTAKES: &Mistakes = &[
     ("tap-socket = true", r#"/n:5: tap-socket: found true; want a path in quotes, or "none""#),
     (
         "tap-socket = '/2345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234'",
-        "/n:5: tap-socket: a socket's path has at most 103 bytes; choose a shorter one",
+        "/n:5: tap-socket: a socket's path has at most 103 bytes; choose a shorter one, or \"none\"",
     ),
     (
         "[source]\nmax-clients = 5",

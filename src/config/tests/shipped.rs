@@ -4,7 +4,7 @@
 use super::{KEY_1, KEY_2};
 use crate::client::{Address, Kind};
 use crate::config::{
-    ClientDefaults, Config, ServerConfig, client, clients, parse_clients, server, upstream,
+    ClientDefaults, Config, ServerConfig, client, clients, listen, parse_clients, server, upstream,
 };
 use crate::keys::PublicKey;
 use crate::server::Identity;
@@ -156,6 +156,7 @@ fn the_full_file_names_every_key() {
         (server, server::SERVER_KEYS),
         (server, server::SOURCE_KEYS),
         (server, clients::DEFAULTS_KEYS),
+        (server, listen::LISTEN_KEYS),
         (client, crate::config::TOP_KEYS),
         (client, client::OWN_KEYS),
         (client, upstream::UPSTREAM_KEYS),

@@ -1,8 +1,8 @@
-//! The tap socket: where `netrng tap` finds the server of its own machine.
+//! A unix socket's file: where programs of this machine find the server.
 //!
 //! Owns the file: made at the server's start in place of one that a dead server left, and
-//! removed at its end. Everybody may connect; who is served says the clients file, by the user
-//! that the kernel says is there.
+//! removed at its end. Who is served decides the server, by the user that the kernel says is
+//! there.
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Permissions};
@@ -13,19 +13,19 @@ use std::path::{Path, PathBuf};
 
 /// A socket's file, removed on drop by the process that made it: not by a half that ends and is
 /// started again.
-pub(super) struct TapSocket {
+pub(super) struct SocketFile {
     path: PathBuf,
     maker: u32,
     /// Device and inode: whoever put another in its place keeps it.
     made: Option<(u64, u64)>,
 }
 
-impl TapSocket {
-    /// Makes the socket, its folder if that is missing, and listens.
+impl SocketFile {
+    /// Makes the socket with these permissions, its folder if that is missing, and listens.
     ///
     /// # Errors
     /// Why it cannot be had, in words.
-    pub fn make(path: &Path) -> Result<(TapSocket, UnixListener), String> {
+    pub fn make(path: &Path, mode: u32) -> Result<(SocketFile, UnixListener), String> {
         clear(path)?;
         let cannot = |error: io::Error| format!("it cannot be made: {error}");
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
@@ -35,13 +35,13 @@ impl TapSocket {
         }
         let listener = UnixListener::bind(path).map_err(cannot)?;
         let tap_socket =
-            TapSocket { path: path.to_owned(), maker: std::process::id(), made: identity(path) };
-        fs::set_permissions(path, Permissions::from_mode(0o666)).map_err(cannot)?;
+            SocketFile { path: path.to_owned(), maker: std::process::id(), made: identity(path) };
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(cannot)?;
         Ok((tap_socket, listener))
     }
 }
 
-impl Drop for TapSocket {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         let is_ours = self.made.is_some() && self.maker == std::process::id();
         if is_ours && identity(&self.path) == self.made {
@@ -87,15 +87,15 @@ mod tests {
     fn a_dead_servers_socket_is_replaced_and_a_live_ones_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/tap.sock");
-        let (tap, listener) = TapSocket::make(&path).unwrap();
+        let (tap, listener) = SocketFile::make(&path, 0o666).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
-        let refusal = TapSocket::make(&path).err().unwrap();
+        let refusal = SocketFile::make(&path, 0o666).err().unwrap();
         assert!(refusal.contains("another server listens there"), "{refusal}");
         assert!(UnixStream::connect(&path).is_ok(), "untouched");
         // Dead, and nobody tidied up.
         std::mem::forget(tap);
         drop(listener);
-        let (tap, _listener) = TapSocket::make(&path).unwrap();
+        let (tap, _listener) = SocketFile::make(&path, 0o666).unwrap();
         assert!(UnixStream::connect(&path).is_ok());
         drop(tap);
         assert!(!path.exists(), "removed at the end");
@@ -106,16 +106,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tap.sock");
         fs::write(&path, "a letter").unwrap();
-        let refusal = TapSocket::make(&path).err().unwrap();
+        let refusal = SocketFile::make(&path, 0o666).err().unwrap();
         assert!(refusal.contains("something else than a socket"), "{refusal}");
         assert_eq!(fs::read(&path).unwrap(), b"a letter");
         fs::remove_file(&path).unwrap();
-        let (tap, _listener) = TapSocket::make(&path).unwrap();
+        let (tap, _listener) = SocketFile::make(&path, 0o666).unwrap();
         fs::remove_file(&path).unwrap();
         let _other = UnixListener::bind(&path).unwrap();
         drop(tap);
         assert!(path.exists(), "another's");
-        let refusal = TapSocket::make(&folder.path().join("no/such/tap.sock")).err().unwrap();
+        let refusal =
+            SocketFile::make(&folder.path().join("no/such/tap.sock"), 0o666).err().unwrap();
         assert!(refusal.contains("cannot be made: "), "{refusal}");
     }
 }

@@ -1,0 +1,159 @@
+//! The tables `[[listen]]`: further addresses of a server, each with the protocol spoken there.
+//!
+//! Owns their keys, and the rule that nothing travels in clear over a network unless somebody
+//! wrote that it may.
+
+use super::clients::{LIMIT, MAX_SESSIONS, WEIGHT, read_ranges};
+use super::error::ConfigError;
+use super::server::{LISTEN_MAX, parse_listen, read_socket_path};
+use super::table::{Entry, Table};
+use crate::server::guests::ListenerRule;
+use crate::wire::Protocol;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+/// The keys of `[[listen]]`.
+pub(super) const LISTEN_KEYS: &[&str] = &[
+    "protocol",
+    "address",
+    "path",
+    "mode",
+    "allow-plaintext",
+    "allowed",
+    "weight",
+    "limit",
+    "max-sessions",
+    "greet",
+    "balancers",
+];
+/// Keys for peers that the clients file does not know.
+const GUEST_KEYS: &[&str] = &["weight", "limit", "max-sessions"];
+/// Keys for addresses of a network.
+const NETWORK_KEYS: &[&str] = &["allow-plaintext", "allowed", "balancers"];
+/// What EGD can say at once.
+const GREET: RangeInclusive<u32> = 0..=255;
+/// A socket that everybody may use: who draws there gets a share, and no more.
+const SOCKET_MODE: u32 = 0o666;
+
+/// Where it is listened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// An address of a network; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// A path of this machine, with the permissions of the socket.
+    Unix(PathBuf, u32),
+}
+
+/// One table, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenConfig {
+    /// Where.
+    pub place: Place,
+    /// What is spoken there, and what peers may be.
+    pub rule: ListenerRule,
+    /// Whether what is secret travels in clear over a network, as somebody wrote that it may.
+    pub is_exposed: bool,
+}
+
+pub(super) fn read(top: &Table<'_>) -> Result<Vec<ListenConfig>, ConfigError> {
+    let tables = top.tables("listen")?;
+    if let Some(entry) = top.entry("listen").filter(|_| tables.len() > LISTEN_MAX) {
+        let count = tables.len();
+        return Err(entry.fail(format!("{count} tables; want at most {LISTEN_MAX}; remove some")));
+    }
+    tables.iter().map(read_one).collect()
+}
+
+fn read_one(table: &Table<'_>) -> Result<ListenConfig, ConfigError> {
+    table.allow(LISTEN_KEYS, super::SERVER_TABLES)?;
+    let entry = table.entry("protocol");
+    let entry = entry.ok_or_else(|| table.missing("protocol", "say what is spoken there"))?;
+    let protocol = match entry.text() {
+        Some("netrng") => Protocol::Native,
+        Some("egd") => Protocol::Egd,
+        _ => return Err(entry.want("\"netrng\" or \"egd\"")),
+    };
+    refuse_keys(table, protocol)?;
+    let (place, is_exposed) = read_place(table, protocol)?;
+    let mut rule = ListenerRule::new(protocol);
+    if let Some(entry) = table.entry("allowed") {
+        rule.allowed = read_ranges(&entry, "addresses; to allow any address, leave the key out")?;
+    }
+    if let Some(entry) = table.entry("balancers") {
+        rule.balancers = read_ranges(&entry, "addresses of load balancers")?;
+    }
+    if let Some(entry) = table.entry("weight") {
+        rule.weight = entry.count(WEIGHT)?;
+    }
+    if let Some(entry) = table.entry("limit").filter(|entry| entry.text() != Some("none")) {
+        rule.limit_bytes_per_s = Some(entry.rate(LIMIT).map_err(|error| error.or("none"))?);
+    }
+    if let Some(entry) = table.entry("max-sessions") {
+        rule.max_sessions = entry.count(MAX_SESSIONS)?;
+    }
+    if let Some(entry) = table.entry("greet") {
+        rule.greet_len = u8::try_from(entry.count(GREET)?).expect("within GREET");
+    }
+    Ok(ListenConfig { place, rule, is_exposed })
+}
+
+/// Refuses what would have no effect.
+fn refuse_keys(table: &Table<'_>, protocol: Protocol) -> Result<(), ConfigError> {
+    let refuse = |keys: &[&'static str], why: &str| {
+        let found = keys.iter().find_map(|key| table.entry(key));
+        found.map_or(Ok(()), |entry| Err(entry.fail(why)))
+    };
+    if protocol != Protocol::Egd {
+        refuse(&["greet"], "is only for protocol = \"egd\"; remove it")?;
+    }
+    if !protocol.has_guests() {
+        refuse(GUEST_KEYS, "stands in the clients file for those who have keys; remove it here")?;
+    }
+    match table.entry("path") {
+        Some(_) => refuse(NETWORK_KEYS, "has no effect with `path`; remove one of the two"),
+        None => refuse(&["mode"], "is only for a `path`; remove it"),
+    }
+}
+
+fn read_place(table: &Table<'_>, protocol: Protocol) -> Result<(Place, bool), ConfigError> {
+    let exclusive = |entry: &Entry<'_>| {
+        Err(entry.fail("stands beside address; a listener has one place, so give it two tables"))
+    };
+    let address = match (table.entry("address"), table.entry("path")) {
+        (Some(_), Some(path)) => return exclusive(&path),
+        (None, Some(path)) if protocol == Protocol::Native => {
+            return Err(path.fail("is not for netrng clients; for `netrng tap` see tap-socket"));
+        }
+        (None, Some(path)) => {
+            let mode = table.entry("mode").map_or(Ok(SOCKET_MODE), |entry| read_mode(&entry))?;
+            return Ok((Place::Unix(read_socket_path(&path)?, mode), false));
+        }
+        (None, None) => {
+            let advice = "give it, or for a unix socket `path`";
+            return Err(table.missing("address", advice));
+        }
+        (Some(address), None) => address,
+    };
+    let port = (protocol == Protocol::Native).then_some(super::DEFAULT_PORT);
+    let found = address.text().and_then(|text| parse_listen(text, port)).ok_or_else(|| {
+        address.want("a numeric address and a port such as \"127.0.0.1:8888\" or \"[::1]:8888\"")
+    })?;
+    let is_plain = protocol != Protocol::Native && !found.ip().to_canonical().is_loopback();
+    let allow = table.entry("allow-plaintext").map_or(Ok(false), |entry| entry.flag())?;
+    if is_plain && !allow {
+        return Err(address.fail(format!(
+            "{found} is not this machine alone, and {protocol} sends the bytes in clear: whoever \
+             is on the way can read and change them; use 127.0.0.1 or a `path`, or write \
+             allow-plaintext = true"
+        )));
+    }
+    Ok((Place::Tcp(found), is_plain))
+}
+
+/// As `chmod` has it.
+fn read_mode(entry: &Entry<'_>) -> Result<u32, ConfigError> {
+    let digits = entry.text().filter(|text| matches!(text.len(), 3 | 4));
+    let mode = digits.and_then(|text| u32::from_str_radix(text, 8).ok());
+    mode.filter(|mode| *mode <= 0o777).ok_or_else(|| entry.want("permissions such as \"0660\""))
+}
