@@ -24,7 +24,7 @@ const ABOUT: &str = "\
 Links the hardware random number generator of one machine to the random pools of many.
 
 A server reads the generator, tests what it reads, and gives each client bytes that nobody
-else gets. A client feeds them to rngd, which credits them to its kernel.";
+else gets. A client feeds them to rngd, which credits them to its kernel, or to another sink.";
 
 /// What the user asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub struct Assess {
 pub struct Setup {
     /// `server` or `client`.
     pub role: String,
-    /// A client's configuration, to be installed.
+    /// The configuration to be installed.
     pub config: Option<PathBuf>,
     /// Do it, instead of printing how.
     pub apply: bool,
@@ -147,7 +147,7 @@ pub fn command() -> Command {
                 .long("verbose")
                 .global(true)
                 .action(ArgAction::SetTrue)
-                .help("Log peers' faults and every attempt as well"),
+                .help("server, client: log peers' faults and every attempt as well"),
         )
         .arg(
             Arg::new("quiet")
@@ -164,11 +164,15 @@ pub fn command() -> Command {
         ))
         .subcommand(with_config("server", "Give the bytes of a generator to clients"))
         .subcommand(
-            with_config("client", "Draw bytes from servers and feed them to rngd").arg(
-                Arg::new("wait-seeded")
-                    .long("wait-seeded")
-                    .action(ArgAction::SetTrue)
-                    .help("End as soon as the kernel's generator is initialised"),
+            with_config(
+                "client",
+                "Draw bytes from servers and give them to rngd, the kernel, a FIFO or stdout",
+            )
+            .arg(
+                Arg::new("wait-seeded").long("wait-seeded").action(ArgAction::SetTrue).help(
+                    "End as soon as the kernel's generator is initialised: for units that must run \
+                         before keys are made (with the sink rngd or kernel)",
+                ),
             ),
         )
         .subcommand(with_config(
@@ -256,9 +260,16 @@ fn setup_command() -> Command {
             Arg::new("role")
                 .value_name("ROLE")
                 .required(true)
-                .help("What it is to be: server or client"),
+                .help("server: shares its generator; client: is fed from servers"),
         )
-        .arg(path("config", "FILE", "A client's configuration, from `netrng enroll`").short('c'))
+        .arg(
+            path(
+                "config",
+                "FILE",
+                "The configuration to install; a client's is from `netrng enroll`",
+            )
+            .short('c'),
+        )
         .arg(
             Arg::new("apply")
                 .long("apply")
@@ -275,7 +286,11 @@ fn setup_command() -> Command {
             "NAME",
             "systemd, procd, openrc, runit, upstart, rcd or sysvinit [default: as found]",
         ))
-        .arg(path("root", "DIR", "Set up the system in this folder: an image, a chroot"))
+        .arg(path(
+            "root",
+            "DIR",
+            "Set up the system in this folder, as a mounted image; nothing is started",
+        ))
 }
 
 fn setup_of(matches: &ArgMatches) -> Setup {

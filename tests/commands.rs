@@ -106,6 +106,44 @@ fn check_prints_the_effective_config_without_secrets() {
     }
 }
 
+#[test]
+fn check_looks_for_what_the_configuration_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("client.toml");
+    let check = |top: &str, upstream: &str| {
+        let text =
+            format!("mode = \"client\"\n{top}\n[[upstream]]\nssh = \"rng@board\"\n{upstream}\n");
+        fs::write(&path, text).unwrap();
+        finish(netrng(&["check", "-c"]).arg(&path))
+    };
+    let files = "identity-file = \"id\"\nknown-hosts-file = \"known\"";
+    for (top, upstream, part) in [
+        ("user = \"no-such-user\"", "", "user = \"no-such-user\": this machine has no such user"),
+        ("user = \"root\"", "", "user = \"root\": has all of root's rights"),
+        ("", files, "/id: no such file; `ssh-keygen -t ed25519 -N '' -f` makes one"),
+        ("", "identity-file = \"/\"", "identity-file: /: it is not a file"),
+    ] {
+        let refused = check(top, upstream);
+        assert_eq!(refused.code, Some(3), "{refused:?}");
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+        assert_eq!(refused.stderr.trim_end().lines().count(), 1, "{}", refused.stderr);
+    }
+    fs::write(folder.path().join("id"), "").unwrap();
+    let refused = check("", files);
+    assert!(refused.stderr.contains("known-hosts-file: "), "{}", refused.stderr);
+    fs::write(folder.path().join("known"), "").unwrap();
+    check("", files).success();
+}
+
+#[test]
+fn who_is_nobody_here_does_not_listen() {
+    let refused =
+        finish(&mut Site::new("/dev/urandom").top("user = \"no-such-user\"").server_command());
+    assert_eq!(refused.code, Some(3), "{refused:?}");
+    assert!(refused.stderr.contains("this machine has no such user"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("listening"), "{}", refused.stderr);
+}
+
 /// What can be wrong with a site's `server.toml`: the change, and what the message must say.
 const MISTAKES: &[(&str, &[&str])] = &[
     ("max-client = 5", &["server.toml:7", "max-client", "max-clients"]),

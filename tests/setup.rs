@@ -219,6 +219,36 @@ fn descendants(pid: u32) -> Vec<u32> {
     children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
 }
 
+/// The servers in it, by their numbers there.
+fn running(system: &Booted) -> Vec<u32> {
+    let line = "grep -lx netrng /proc/[0-9]*/comm | cut -d/ -f3";
+    let found = system.run(&["sh", "-c", line]).success();
+    found.lines().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// A server whose generator gives nothing is starting, for as long as it takes.
+#[test]
+fn systemd_does_not_wait_for_a_silent_source() {
+    let root = Root::new("systemd");
+    fs::copy(binary(), root.path("root/netrng")).unwrap();
+    fs::remove_file(root.path("usr/sbin/policy-rc.d")).unwrap();
+    let config = "mode = \"server\"\n[server]\nprivate-key-file = \"/etc/netrng/server.key\"\n\
+                  [source]\ndevice = \"/root/silent\"\n";
+    fs::write(root.path("root/server.toml"), config).unwrap();
+    finish(command("mkfifo").arg(root.path("root/silent"))).success();
+    let system = Booted::new(&root);
+    let booted = ["systemctl", "is-system-running", "--wait"];
+    wait::until("the boot", ROOT_PATIENCE, || (system.run(&booted).code == Some(0)).then_some(()));
+    let setup = ["/root/netrng", "setup", "server", "--config", "/root/server.toml", "--apply"];
+    let said = system.run(&setup).success();
+    assert!(said.contains("netrng is starting: it waits for the source"), "{said}");
+    let state = system.run(&["systemctl", "is-active", "netrng.service"]);
+    assert_eq!(state.stdout.trim(), "activating");
+    assert!(system.run(&setup).success().contains("nothing to do: all "));
+    let named = fs::read_to_string(root.path("etc/netrng.toml")).unwrap();
+    assert_eq!(named, config.replacen('\n', "\nuser = \"netrng\"\n", 1));
+}
+
 /// On a system that runs, the service runs afterwards, with the configuration that was there.
 fn starts_where_the_system_runs(init: &str, booted: &[&str]) {
     let root = Root::new(init);
@@ -240,9 +270,43 @@ fn starts_where_the_system_runs(init: &str, booted: &[&str]) {
     wait::until_true("a server that listens", || {
         system.run(&["grep", &format!(":{port} "), "/proc/net/tcp"]).code == Some(0)
     });
-    assert_eq!(said.contains("doing: The service runs"), init != "runit", "{said}");
+    assert!(said.contains("doing: The service runs"), "{said}");
     let again = system.run(&["/root/netrng", "setup", "server", "--apply"]).success();
     assert!(again.contains("nothing to do: all "), "{again}");
+
+    // A newer program: what runs is started anew, and is the new one.
+    let first = running(&system);
+    let mut newer = fs::read(binary()).unwrap();
+    newer.extend_from_slice(b"newer");
+    fs::write(root.path("root/netrng"), newer).unwrap();
+    let said = system.run(&["/root/netrng", "setup", "server", "--apply"]).success();
+    assert!(said.contains("2 of ") && said.contains("doing: The service runs"), "{said}");
+    wait::until_true("another process", || {
+        let now = running(&system);
+        !now.is_empty() && now.iter().all(|pid| !first.contains(pid))
+    });
+    let again = system.run(&["/root/netrng", "setup", "server", "--apply"]).success();
+    assert!(again.contains("nothing to do: all "), "{again}");
+
+    // A changed service as well.
+    let second = running(&system);
+    let service = if init == "runit" { "sv/netrng/run" } else { "init.d/netrng" };
+    let service = match init {
+        "systemd" => "etc/systemd/system/netrng.service".to_owned(),
+        _ => format!("etc/{service}"),
+    };
+    for folder in ["", "etc/netrng/shipped/"] {
+        let path = root.path(folder).join(&service);
+        let older = fs::read_to_string(&path).unwrap() + "# older\n";
+        fs::write(path, older).unwrap();
+    }
+    let said = system.run(&["/root/netrng", "setup", "server", "--apply"]).success();
+    assert!(said.contains("2 of ") && said.contains("doing: The service runs"), "{said}");
+    wait::until_true("another process", || {
+        let now = running(&system);
+        !now.is_empty() && now.iter().all(|pid| !second.contains(pid))
+    });
+
     assert_eq!(fs::read_to_string(root.path("etc/netrng.toml")).unwrap(), config);
     assert_eq!(device(), before, "the machine's own device was touched");
 }
@@ -298,6 +362,65 @@ fn what_an_admin_changed_stays_and_what_an_older_netrng_wrote_goes() {
     assert!(refused.stderr.contains("a client's; mend that"), "{refused:#?}");
 }
 
+/// What is wrong with a configuration is said before anything happens, and another one stays.
+#[test]
+fn a_given_configuration_is_judged_first() {
+    let root = Root::new("sysvinit");
+    let path = root.path("alice.toml");
+    let before = root.state();
+    let arguments = ["client", "--config", path.to_str().unwrap(), "--apply"];
+    for (text, part) in [
+        ("", "alice.toml: the file is empty"),
+        ("mode = \"client\"\n", "alice.toml: upstream: missing"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let refused = root.setup(&arguments);
+        assert_eq!(refused.code, Some(3), "{refused:#?}");
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    fs::remove_file(&path).unwrap();
+    let changed = |after: String| {
+        let is_new = |line: &&str| !before.contains(*line) && !line.ends_with("/root d");
+        after.lines().filter(is_new).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let changed = changed(root.state());
+    assert!(changed.len() <= 1, "more than the folder that the file was in: {changed:#?}");
+
+    let mine = "mode = \"client\"\n[[upstream]]\ncommand = [\"mine\"]\n";
+    fs::write(root.path("etc/netrng.toml"), mine).unwrap();
+    fs::write(&path, mine.replace("mine", "other")).unwrap();
+    let refused = root.setup(&arguments);
+    assert_eq!(refused.code, Some(3), "{refused:#?}");
+    assert!(refused.stderr.contains("`diff -u /etc/netrng.toml "), "{}", refused.stderr);
+    assert_eq!(fs::read_to_string(root.path("etc/netrng.toml")).unwrap(), mine);
+    assert!(!root.path("usr/local/bin/netrng").exists() && !root.path("etc/netrng").exists());
+}
+
+#[test]
+fn a_client_by_ssh_gets_its_files_and_a_folder_is_mended() {
+    let root = Root::new("sysvinit");
+    let install = ["apt-get", "install", "-y", "--no-install-recommends", "openssh-client"];
+    finish(&mut root.command(&install)).success();
+    let path = root.path("alice.toml");
+    let config = "mode = \"client\"\n[[upstream]]\nssh = \"rng@board\"\n\
+                  identity-file = \"/etc/netrng/id_ed25519\"\n\
+                  known-hosts-file = \"/etc/netrng/known_hosts\"\n[sink]\ntype = \"kernel\"\n";
+    fs::write(&path, config).unwrap();
+    let arguments = ["client", "--config", path.to_str().unwrap(), "--apply"];
+    let said = root.setup(&arguments).success();
+    assert_eq!(root.access("etc/netrng/id_ed25519"), (0o640, true));
+    assert_eq!(fs::read_to_string(root.path("etc/netrng/known_hosts")).unwrap(), "");
+    let key = fs::read_to_string(root.path("etc/netrng/id_ed25519.pub")).unwrap();
+    let line = format!("restrict,command=\"netrng tap --name NAME\" {}\n", key.trim_end());
+    assert!(said.contains(&line) && said.contains("useradd --system"), "{said}");
+    root.assert_nothing_changes(&arguments);
+
+    fs::set_permissions(root.path("etc/netrng"), fs::Permissions::from_mode(0o755)).unwrap();
+    let said = root.setup(&arguments).success();
+    assert!(said.contains("1 of ") && said.contains("doing: A folder for keys"), "{said}");
+    assert_eq!(root.access("etc/netrng"), (0o750, true));
+}
+
 /// The printed script, run in the system itself, does what `--apply` does.
 #[test]
 fn the_printed_script_does_the_same() {
@@ -309,7 +432,7 @@ fn the_printed_script_does_the_same() {
     let script = finish(&mut pasted.command(&["netrng", "setup", "server"])).success();
     assert_eq!(
         script.matches("(to do)").count() + script.matches("(done already)").count(),
-        11,
+        12,
         "{script}"
     );
     fs::write(pasted.path("script"), script).unwrap();
@@ -342,11 +465,21 @@ fn every_script_is_sound() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("script.sh");
     let config = folder.path().join("alice.toml");
-    fs::write(&config, "mode = \"client\"\n").unwrap();
+    let text = "mode = \"client\"\n[[upstream]]\nssh = \"rng@board\"\nidentity-file = \"/k/i;d\"\n\
+                known-hosts-file = \"/k/known\"\n";
+    fs::write(&config, text).unwrap();
     let with_config = ["client", "--config", config.to_str().unwrap()];
     let mut scripts = 0;
+    let mut refused = 0;
     for system in ["debian", "rhel", "gentoo", "alpine", "openwrt", "freebsd"] {
         for init in ["systemd", "procd", "openrc", "runit", "upstart", "rcd", "sysvinit"] {
+            let tried =
+                finish(&mut netrng(&["setup", "server", "--system", system, "--init", init]));
+            if tried.code == Some(2) {
+                assert!(tried.stderr.contains("want one of: "), "{}", tried.stderr);
+                refused += 1;
+                continue;
+            }
             for role in [&["server"][..], &["client"], &with_config] {
                 let mut setup = netrng(&["setup", "--system", system, "--init", init]);
                 fs::write(&path, finish(setup.args(role)).success()).unwrap();
@@ -358,7 +491,7 @@ fn every_script_is_sound() {
             }
         }
     }
-    assert_eq!(scripts, 6 * 7 * 3);
+    assert_eq!((scripts, refused), (14 * 3, 6 * 7 - 14));
 }
 
 #[test]

@@ -347,6 +347,52 @@ fn twenty_clients_through_taps_of_one_user_share_as_equals() {
     assert!(*least >= (rounds - 2) * SAMPLE, "{shares:?}");
 }
 
+/// The README's files, for a user without a home: root's, and readable by his group.
+#[test]
+fn a_user_without_a_home_gets_through_with_files_of_roots() {
+    let board = Board::new(&["alice"]);
+    let _server = board.site.start_server();
+    let folder = board.host.path("etc");
+    fs::create_dir(&folder).unwrap();
+    let (key, known) = (folder.join("id_ed25519"), folder.join("known_hosts"));
+    let sh = |line: &str| {
+        let mut shell = support::process::command("sh");
+        shell.args(["-euc", line, "sh"]).args([&folder, &key, &known]);
+        support::process::finish(shell.arg(board.host.port.to_string())).success()
+    };
+    sh("chgrp nogroup $1; chmod 0750 $1; ssh-keygen -q -t ed25519 -N '' -f $2; touch $3");
+    let upstream = format!(
+        "user = \"nobody\"\n[[upstream]]\nssh = \"{}@127.0.0.1\"\nssh-port = {}\nname = \"board\"\n\
+         identity-file = {key:?}\nknown-hosts-file = {known:?}\n",
+        board.user_name(),
+        board.host.port
+    );
+    let path = board.host.path("client.toml");
+    let mut client = support::ssh::client_at(&path, &upstream, STDOUT);
+    let check = || support::process::finish(support::process::netrng(&["check", "-c"]).arg(&path));
+    let refused = check();
+    assert_eq!(refused.code, Some(3));
+    let part = "identity-file: ";
+    assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    let part = "nobody, as whom ssh runs, may not read it";
+    assert!(refused.stderr.contains(part), "{}", refused.stderr);
+
+    sh("chgrp nogroup $2; chmod 0640 $2");
+    check().success();
+    sh("ssh-keyscan -t ed25519 -p $4 127.0.0.1 >> $3; test -s $3");
+    let allowed = fs::read_to_string(board.host.path("authorized_keys")).unwrap();
+    let ours = |path: &Path| fs::read_to_string(path).unwrap().trim_end().to_owned();
+    let alice = ours(&board.host.path("alice.pub"));
+    assert!(allowed.contains(&alice));
+    let allowed = allowed.replace(&alice, &ours(&key.with_extension("pub")));
+    fs::write(board.host.path("authorized_keys"), allowed).unwrap();
+
+    let mut client = Process::start(&mut client);
+    client.wait_for("board: gives bytes");
+    client.wait_for_bytes(2048);
+    assert_eq!(client.terminate().code(), Some(0));
+}
+
 #[test]
 fn a_tap_takes_two_samples_ahead_of_a_sink_that_waits() {
     let board = Board::new(&["alice"]);

@@ -1,11 +1,16 @@
-//! `check`: reads the configuration as `run` would, and prints what it comes to.
+//! `check`: reads the configuration as `run` would, looks whether what it names is there, and
+//! prints what it comes to.
 
-use super::Failure;
 use super::keys::print_line;
+use super::{Exit, Failure, halves};
 use crate::client::Kind;
 use crate::config::Config;
+use crate::sys::harden::is_root;
+use crate::sys::privilege::{User, run_as};
 use crate::wire::native::public_key;
+use std::fs::File;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Prints the effective configuration; secrets are masked.
 ///
@@ -13,6 +18,7 @@ use std::path::Path;
 /// What is wrong with the configuration.
 pub fn check(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
+    let user = config.user().map(halves::find).transpose()?;
     let mut text = format!("# {}: no mistakes found. In effect:\n{config}", path.display());
     match &config {
         Config::Server(server) => {
@@ -27,11 +33,69 @@ pub fn check(path: &Path) -> Result<(), Failure> {
         }
         Config::Client(client) => {
             for upstream in &client.upstreams {
-                let Kind::Address(address) = &upstream.kind else { continue };
-                let key = public_key(&address.private_key);
-                text += &format!("\n# Our public key for {}: {key}\n", upstream.name);
+                match &upstream.kind {
+                    Kind::Address(address) => {
+                        let key = public_key(&address.private_key);
+                        text += &format!("\n# Our public key for {}: {key}\n", upstream.name);
+                    }
+                    Kind::Ssh(ssh) => {
+                        let (file, user) = (path, user.as_ref());
+                        let make = "`ssh-keygen -t ed25519 -N '' -f` makes one";
+                        expect(file, "identity-file", ssh.identity_file.as_deref(), user, make)?;
+                        let make = "put what `ssh-keyscan` shows of the host there, once compared";
+                        expect(
+                            file,
+                            "known-hosts-file",
+                            ssh.known_hosts_file.as_deref(),
+                            user,
+                            make,
+                        )?;
+                    }
+                    Kind::Command(_) => {}
+                }
             }
         }
     }
     print_line(text.trim_end())
+}
+
+/// Looks whether what `key` names is there and can be read by the one who will. `make`: what to
+/// do if it is not there.
+fn expect(
+    config: &Path,
+    key: &str,
+    named: Option<&Path>,
+    user: Option<&User>,
+    make: &str,
+) -> Result<(), Failure> {
+    let Some(path) = named else { return Ok(()) };
+    let (config, name) = (config.display(), path.display());
+    let said = match path.metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("no such file; {make}")
+        }
+        Err(error) => error.to_string(),
+        Ok(about) if !about.is_file() => "it is not a file".to_owned(),
+        Ok(_) if can_read(user, path) => return Ok(()),
+        Ok(_) => {
+            let reader = user.map_or_else(|| "this user".to_owned(), ToString::to_string);
+            format!(
+                "{reader}, as whom ssh runs, may not read it; chgrp it to that user's group, and chmod 640"
+            )
+        }
+    };
+    Err(Failure::new(Exit::Config, format_args!("{config}: {key}: {name}: {said}")))
+}
+
+/// True as well where we cannot know: only root can look with another user's eyes.
+fn can_read(user: Option<&User>, path: &Path) -> bool {
+    let Some(user) = user.filter(|user| !user.is_us()) else { return File::open(path).is_ok() };
+    if !is_root() {
+        return true;
+    }
+    let mut look = Command::new("/bin/sh");
+    look.args(["-c", "exec < \"$0\""]).arg(path);
+    look.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    run_as(&mut look, user.clone());
+    look.status().map_or(true, |status| status.success())
 }

@@ -106,16 +106,15 @@ pub fn part(name: Option<&str>, needs: NeedsRoot) -> Result<Option<Part>, Failur
     Ok(Some(Part { half: Half::Whole, stop, reload, is_restarted: false }))
 }
 
-fn look_up(name: &str) -> Result<User, Failure> {
-    let wrong = |said: &str| Failure::new(Exit::Config, format_args!("user = \"{name}\": {said}"));
-    let user = find_user(name).map_err(|error| wrong(&error.to_string()))?.ok_or_else(|| {
-        wrong("this machine has no such user; `useradd --system` makes one, or name another")
-    })?;
-    if user.is_root() {
-        return Err(wrong("has all of root's rights; name another user, or remove the key"));
-    }
+/// The user of that name, if it is one that can be become.
+///
+/// # Errors
+/// A sentence: there is no such user, it is root, or we may not become it.
+pub(super) fn look_up(name: &str) -> Result<User, Failure> {
+    let user = find(name)?;
     if !user.is_us() && !sys::harden::is_root() {
         return Err(wrong(
+            name,
             "only root can become another user; start netrng as root or as that user, or \
              remove the key",
         ));
@@ -131,6 +130,27 @@ fn weak_way(name: &str, doors::WeakWay { folder, path }: &doors::WeakWay) -> Fai
          go-w), or keep the file elsewhere"
     );
     Failure::new(Exit::Config, text)
+}
+
+/// The user of that name, whoever asks.
+///
+/// # Errors
+/// A sentence: there is no such user, or it is root.
+pub(super) fn find(name: &str) -> Result<User, Failure> {
+    let user =
+        find_user(name).map_err(|error| wrong(name, &error.to_string()))?.ok_or_else(|| {
+            let said =
+                "this machine has no such user; `useradd --system` makes one, or name another";
+            wrong(name, said)
+        })?;
+    match user.is_root() {
+        true => Err(wrong(name, "has all of root's rights; name another user, or remove the key")),
+        false => Ok(user),
+    }
+}
+
+fn wrong(name: &str, said: &str) -> Failure {
+    Failure::new(Exit::Config, format_args!("user = \"{name}\": {said}"))
 }
 
 fn assume(user: &User) -> Result<(), Failure> {

@@ -41,6 +41,8 @@ const BACKLOG: i32 = 1024;
 /// # Errors
 /// A sentence and a code: what cannot be listened on, what the system refuses.
 pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
+    // Before anything is said to be listening.
+    config.user.as_deref().map(halves::look_up).transpose()?;
     let mut listeners = Vec::new();
     for listener in listen_all(&config.listen)? {
         info!("listening on {}", listener.local_addr()?);

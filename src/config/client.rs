@@ -18,6 +18,8 @@ pub(super) const OWN_KEYS: &[&str] = &["private-key", "private-key-file"];
 /// The keys of `[sink]`.
 pub(super) const SINK_KEYS: &[&str] = &["type", "rngd-command", "path", "credit", "interval"];
 
+const SINK_TYPES: &[&str] = &["rngd", "kernel", "fifo", "stdout"];
+
 /// Each costs a thread.
 const UPSTREAMS_MAX: usize = 16;
 /// Bits in a byte.
@@ -66,9 +68,15 @@ pub(super) fn read(top: &Table<'_>) -> Result<ClientConfig, ConfigError> {
 }
 
 fn read_sink(table: &Table<'_>) -> Result<Sink, ConfigError> {
-    table.allow(SINK_KEYS, super::CLIENT_TABLES)?;
     let kind = table.entry("type");
     let text = kind.as_ref().map_or(Some("rngd"), Entry::text);
+    // First: of a misspelt type all other keys would seem to be wrong.
+    match &kind {
+        Some(entry) if !text.is_some_and(|text| SINK_TYPES.contains(&text)) => {
+            return Err(entry.want("\"rngd\", \"kernel\", \"fifo\" or \"stdout\""));
+        }
+        _ => table.allow(SINK_KEYS, super::CLIENT_TABLES)?,
+    }
     let only_for = |key: &'static str, sink: &str| match table.entry(key) {
         Some(entry) => Err(entry.fail(format!("is only for type = \"{sink}\"; remove it"))),
         None => Ok(()),
@@ -83,18 +91,13 @@ fn read_sink(table: &Table<'_>) -> Result<Sink, ConfigError> {
         only_for("credit", "kernel")?;
         only_for("interval", "kernel")?;
     }
-    match (text, kind) {
-        (Some("rngd"), _) => {
-            let entry = table.entry("rngd-command");
-            let command = entry.as_ref().map(read_command).transpose()?;
-            Ok(Sink::Rngd { command })
-        }
-        (Some("fifo"), _) => {
+    match text {
+        Some("fifo") => {
             let advice = "say where the FIFO is, as in path = \"/run/netrng/fifo\"";
             let entry = table.entry("path").ok_or_else(|| table.missing("path", advice))?;
             Ok(Sink::Fifo { path: entry.path()? })
         }
-        (Some("kernel"), _) => {
+        Some("kernel") => {
             let credit = table.entry("credit");
             let interval = table.entry("interval");
             Ok(Sink::Kernel {
@@ -102,9 +105,11 @@ fn read_sink(table: &Table<'_>) -> Result<Sink, ConfigError> {
                 interval: interval.map_or(Ok(DEFAULT_INTERVAL), |entry| entry.time(INTERVAL))?,
             })
         }
-        (Some("stdout"), _) => Ok(Sink::Stdout),
-        (_, Some(entry)) => Err(entry.want("\"rngd\", \"kernel\", \"fifo\" or \"stdout\"")),
-        // Not reached: without the key it is "rngd".
-        (_, None) => Ok(Sink::Rngd { command: None }),
+        Some("stdout") => Ok(Sink::Stdout),
+        _ => {
+            let entry = table.entry("rngd-command");
+            let command = entry.as_ref().map(read_command).transpose()?;
+            Ok(Sink::Rngd { command })
+        }
     }
 }

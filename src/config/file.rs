@@ -23,6 +23,8 @@ pub(super) struct File {
     pub(super) text: Zeroizing<String>,
     /// Permission bits; `None` if the text does not come from a file.
     mode: Option<u32>,
+    /// Whether the files that it names are of no concern yet.
+    pub(super) is_draft: bool,
 }
 
 impl File {
@@ -51,12 +53,19 @@ impl File {
             let said = format!("longer than {} MiB", FILE_MAX >> 20);
             return Err(io::Error::new(io::ErrorKind::InvalidData, said));
         }
-        Ok(File { path: path.to_owned(), text, mode: Some(about.permissions().mode() & 0o7777) })
+        let mode = Some(about.permissions().mode() & 0o7777);
+        Ok(File { path: path.to_owned(), text, mode, is_draft: false })
     }
 
     /// Takes a text as if it had been read from `path`.
     pub(super) fn from_text(text: &str, path: &Path) -> File {
-        File { path: path.to_owned(), text: Zeroizing::new(text.to_owned()), mode: None }
+        let text = Zeroizing::new(text.to_owned());
+        File { path: path.to_owned(), text, mode: None, is_draft: false }
+    }
+
+    /// The same, before there are the files that it names.
+    pub(super) fn draft(text: &str, path: &Path) -> File {
+        File { is_draft: true, ..File::from_text(text, path) }
     }
 
     /// What is wrong with this file as the place of a secret, and the remedy; `None` if

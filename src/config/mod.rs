@@ -102,12 +102,29 @@ impl Config {
         read(&file)
     }
 
+    /// Whom the half with the network is to run as; `None`: whoever starts it.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Config::Server(server) => server.user.as_deref(),
+            Config::Client(client) => client.user.as_deref(),
+        }
+    }
+
     /// Where the log is wanted.
     pub fn log_to(&self) -> LogTo {
         match self {
             Config::Server(server) => server.log_to,
             Config::Client(client) => client.log_to,
         }
+    }
+
+    /// As [`Config::load`], from a text that will stand in the file at `path`, on a machine that
+    /// has the files it names by then: they are not looked at, and keys in them are made up.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first mistake.
+    pub fn draft(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        read(&File::draft(text, path))
     }
 
     /// As [`Config::load`], from a text that stands for the file at `path`. The text itself

@@ -102,7 +102,10 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
         .ok_or_else(|| server.missing("private-key", super::GIVE_PRIVATE_KEY))?;
     let clients_file = server.entry("clients-file").map(|entry| entry.path()).transpose()?;
     let clients_file = clients_file.unwrap_or_else(|| PathBuf::from(super::DEFAULT_CLIENTS_PATH));
-    let clients = clients::load_clients(&clients_file, &defaults)?;
+    let clients = match top.is_draft() {
+        true => Clients::default(),
+        false => clients::load_clients(&clients_file, &defaults)?,
+    };
     let tap_socket = server.entry("tap-socket");
     let tap_socket = tap_socket.map_or_else(
         || Ok(Some(super::DEFAULT_TAP_SOCKET.into())),

@@ -154,7 +154,8 @@ fn read_ssh(table: &Table<'_>, entry: &Entry<'_>) -> Result<Ssh, ConfigError> {
     })
 }
 
-/// Neither an option, nor a URI, nor more than one word; neither part may look like an option.
+/// Neither an option, nor a URI, nor more than one word; neither part may look like an option, and
+/// no port stands behind it.
 fn is_destination(text: &str) -> bool {
     let (user, host) =
         text.rsplit_once('@').map_or((None, text), |(user, host)| (Some(user), host));
@@ -166,7 +167,9 @@ fn is_destination(text: &str) -> bool {
                 .chars()
                 .all(|letter| letter.is_ascii_graphic() && !"/\"'`$&;|<>(){}*?!#".contains(letter))
     };
-    plain(host) && user.is_none_or(plain)
+    // A colon is one of IPv6's: ssh would take `host:port` for a name.
+    let is_six = || host.split('%').next().is_some_and(|six| six.parse::<Ipv6Addr>().is_ok());
+    plain(host) && user.is_none_or(plain) && (!host.contains(':') || is_six())
 }
 
 /// ssh expands and splits what it reads of a path in its own way.
@@ -283,8 +286,14 @@ mod tests {
 
     #[test]
     fn a_destination_is_one_plain_word_and_no_option() {
-        for text in ["board", "rng@board.example", "DOM\\rng@192.0.2.1", "rng@2001:db8::1", "a@b@c"]
-        {
+        for text in [
+            "board",
+            "rng@board.example",
+            "DOM\\rng@192.0.2.1",
+            "rng@2001:db8::1",
+            "fe80::1%eth0",
+            "a@b@c",
+        ] {
             assert!(is_destination(text), "{text}");
         }
         for text in [
@@ -296,6 +305,9 @@ mod tests {
             "-x@board",
             "a b",
             "ssh://board",
+            "board:2222",
+            "rng@192.0.2.1:22",
+            "[2001:db8::1]:22",
             "b;x",
             "b\n",
             "$(x)",

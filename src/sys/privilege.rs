@@ -8,7 +8,9 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// For one line of the user database: a name, a home, a shell.
 const ENTRY_LEN_MAX: usize = 16 * 1024;
@@ -177,6 +179,13 @@ impl User {
         harden::forbid_core_dumps();
         Ok(())
     }
+}
+
+/// Has `command` run as `user`.
+pub fn run_as(command: &mut Command, user: User) {
+    // SAFETY: what runs between fork and exec is the calls of `assume`. One of them reads the
+    // database of groups, which wants memory: whoever starts `command` has no other thread.
+    unsafe { command.pre_exec(move || user.assume()) };
 }
 
 impl std::fmt::Display for User {

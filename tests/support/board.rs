@@ -46,6 +46,11 @@ impl Board {
         Board { host, site, feed, user }
     }
 
+    /// How the user is called.
+    pub fn user_name(&self) -> &'static str {
+        self.user.name
+    }
+
     /// A client that comes with this key, and writes to stdout.
     pub fn start(&self, name: &str, stdout: Stdout) -> Process {
         let upstream = self.host.upstream_as(self.user.name, name, "");

@@ -24,13 +24,13 @@ function __fish_netrng_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c netrng -n "__fish_netrng_needs_command" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_needs_command" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_needs_command" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_needs_command" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_needs_command" -s V -l version -d 'Print version'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "run" -d 'Run as the configuration\'s `mode` says; what init scripts call'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "server" -d 'Give the bytes of a generator to clients'
-complete -c netrng -n "__fish_netrng_needs_command" -f -a "client" -d 'Draw bytes from servers and feed them to rngd'
+complete -c netrng -n "__fish_netrng_needs_command" -f -a "client" -d 'Draw bytes from servers and give them to rngd, the kernel, a FIFO or stdout'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "check" -d 'Parse the configuration and print it in full, keys masked'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "genkey" -d 'Print a new private key'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "pubkey" -d 'Read a private key, print its public key'
@@ -41,59 +41,59 @@ complete -c netrng -n "__fish_netrng_needs_command" -f -a "tap" -d 'Join stdin a
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "demo" -d 'Show it all on this machine: a server, two clients, live figures, a verdict'
 complete -c netrng -n "__fish_netrng_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c netrng -n "__fish_netrng_using_subcommand run" -s c -l config -d 'Configuration file' -r -F
-complete -c netrng -n "__fish_netrng_using_subcommand run" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand run" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand run" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand run" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand server" -s c -l config -d 'Configuration file' -r -F
-complete -c netrng -n "__fish_netrng_using_subcommand server" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand server" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand server" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand server" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand client" -s c -l config -d 'Configuration file' -r -F
-complete -c netrng -n "__fish_netrng_using_subcommand client" -l wait-seeded -d 'End as soon as the kernel\'s generator is initialised'
-complete -c netrng -n "__fish_netrng_using_subcommand client" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand client" -l wait-seeded -d 'End as soon as the kernel\'s generator is initialised: for units that must run before keys are made (with the sink rngd or kernel)'
+complete -c netrng -n "__fish_netrng_using_subcommand client" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand client" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand client" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand check" -s c -l config -d 'Configuration file' -r -F
-complete -c netrng -n "__fish_netrng_using_subcommand check" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand check" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand check" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand check" -s h -l help -d 'Print help'
-complete -c netrng -n "__fish_netrng_using_subcommand genkey" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand genkey" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand genkey" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand genkey" -s h -l help -d 'Print help'
-complete -c netrng -n "__fish_netrng_using_subcommand pubkey" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand pubkey" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand pubkey" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand pubkey" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s c -l config -d 'Configuration file' -r -F
 complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s a -l address -d 'Where the client finds this server [default: an address it listens on]' -r
-complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand enroll" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s s -l seconds -d 'How long to read [default: 5; a file is read to its end]' -r
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s b -l bytes -d 'How many bytes to read, however long it takes' -r
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s p -l plot -d 'Draw bits, byte values, rate into FILE.svg or FILE.png' -r -F
-complete -c netrng -n "__fish_netrng_using_subcommand assess" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand assess" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand assess" -s h -l help -d 'Print help'
-complete -c netrng -n "__fish_netrng_using_subcommand setup" -s c -l config -d 'A client\'s configuration, from `netrng enroll`' -r -F
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -s c -l config -d 'The configuration to install; a client\'s is from `netrng enroll`' -r -F
 complete -c netrng -n "__fish_netrng_using_subcommand setup" -l system -d 'debian, rhel, gentoo, alpine, openwrt or freebsd [default: as found]' -r
 complete -c netrng -n "__fish_netrng_using_subcommand setup" -l init -d 'systemd, procd, openrc, runit, upstart, rcd or sysvinit [default: as found]' -r
-complete -c netrng -n "__fish_netrng_using_subcommand setup" -l root -d 'Set up the system in this folder: an image, a chroot' -r -F
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -l root -d 'Set up the system in this folder, as a mounted image; nothing is started' -r -F
 complete -c netrng -n "__fish_netrng_using_subcommand setup" -l apply -d 'Do what is not done yet (Debian and its kin; root)'
-complete -c netrng -n "__fish_netrng_using_subcommand setup" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand setup" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand setup" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand setup" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand tap" -l name -d 'Which of this user\'s clients it is, if it is several' -r
 complete -c netrng -n "__fish_netrng_using_subcommand tap" -l socket -d 'The server\'s tap-socket' -r
-complete -c netrng -n "__fish_netrng_using_subcommand tap" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand tap" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand tap" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand tap" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand demo" -s s -l seconds -d 'How long to draw' -r
-complete -c netrng -n "__fish_netrng_using_subcommand demo" -s v -l verbose -d 'Log peers\' faults and every attempt as well'
+complete -c netrng -n "__fish_netrng_using_subcommand demo" -s v -l verbose -d 'server, client: log peers\' faults and every attempt as well'
 complete -c netrng -n "__fish_netrng_using_subcommand demo" -s q -l quiet -d 'Log only what needs attention'
 complete -c netrng -n "__fish_netrng_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "run" -d 'Run as the configuration\'s `mode` says; what init scripts call'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "server" -d 'Give the bytes of a generator to clients'
-complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "client" -d 'Draw bytes from servers and feed them to rngd'
+complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "client" -d 'Draw bytes from servers and give them to rngd, the kernel, a FIFO or stdout'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "check" -d 'Parse the configuration and print it in full, keys masked'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "genkey" -d 'Print a new private key'
 complete -c netrng -n "__fish_netrng_using_subcommand help; and not __fish_seen_subcommand_from run server client check genkey pubkey enroll assess setup tap demo help" -f -a "pubkey" -d 'Read a private key, print its public key'

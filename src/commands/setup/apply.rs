@@ -3,7 +3,7 @@
 //! Owns the processes and what is said meanwhile; the steps are `plan`'s.
 
 use super::plan::{Input, Plan, State, Step};
-use super::script::{LOOK, PRELUDE, YOURS};
+use super::script::{LOOK, YOURS, prelude};
 use crate::commands::keys::print_line;
 use crate::commands::{Exit, Failure};
 use std::fs::File;
@@ -12,11 +12,11 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 /// Looks at the system below `root` whether `step` is done.
-pub(super) fn look(root: &Path, step: &Step) -> Result<State, Failure> {
+pub(super) fn look(root: &Path, plan: &Plan, step: &Step) -> Result<State, Failure> {
     if step.check.is_empty() {
         return Ok(State::Done);
     }
-    let status = shell(root, &format!("{LOOK}{}", step.check), &step.input, true)?;
+    let status = shell(root, plan, &format!("{LOOK}{}", step.check), &step.input, true)?;
     Ok(match status.code() {
         Some(0) => State::Done,
         // Where nothing is read, no file is judged: an init script says 3 for "not running".
@@ -30,14 +30,14 @@ pub(super) fn apply(root: &Path, plan: &Plan) -> Result<(), Failure> {
     let (mut done, of) = (0, plan.steps.len());
     for (number, step) in (1..).zip(&plan.steps) {
         let say = |words: &str| print_line(&format!("{number}/{of} {words}: {}", step.why));
-        match look(root, step)? {
+        match look(root, plan, step)? {
             State::Done => say("done already")?,
             State::Yours => say("yours, stays as it is")?,
             State::ToDo => {
                 say("doing")?;
                 done += 1;
-                let ended = shell(root, &step.run, &step.input, false)?;
-                if !ended.success() || look(root, step)? == State::ToDo {
+                let ended = shell(root, plan, &step.run, &step.input, false)?;
+                if !ended.success() || look(root, plan, step)? == State::ToDo {
                     let text = format_args!(
                         "step {number} of {of} failed, see above, and nothing after it was done: \
                          {}; mend that and run the same again",
@@ -52,13 +52,14 @@ pub(super) fn apply(root: &Path, plan: &Plan) -> Result<(), Failure> {
         0 => format!("nothing to do: all {of} steps were done already"),
         _ => format!("{done} of {of} steps done now, the others were done already"),
     })?;
-    shell(root, &plan.closing, &Input::None, false)?;
+    shell(root, plan, &plan.closing, &Input::None, false)?;
     Ok(())
 }
 
 /// Runs commands in the system below `root`.
 fn shell(
     root: &Path,
+    plan: &Plan,
     commands: &str,
     input: &Input,
     is_quiet: bool,
@@ -72,7 +73,7 @@ fn shell(
         command = Command::new("chroot");
         command.arg(root).arg("/bin/sh");
     }
-    command.arg("-c").arg(format!("{PRELUDE}{commands}"));
+    command.arg("-c").arg(format!("{}{commands}", prelude(plan)));
     command.stdin(match input {
         Input::None => Stdio::null(),
         Input::Text(_) => Stdio::piped(),

@@ -11,14 +11,15 @@ mod systems;
 use super::keys::print_line;
 use super::{Exit, Failure};
 use crate::cli::Setup;
-use crate::config::Config;
+use crate::client::{Kind, Remote};
+use crate::config::{Config, ConfigError};
 use crate::sys::harden::is_root;
 use crate::sys::platform;
-use plan::{Facts, Role, State};
+use plan::{Facts, Hop, Role, State, USER_LINE};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use systems::{INITS, Init, PACKAGED_PROGRAM, SYSTEMS, System, UDEV};
+use systems::{INITS, Init, PACKAGED_PROGRAM, SEED, SYSTEMS, System, UDEV};
 
 /// Prints the steps for a role on this system, or applies them.
 ///
@@ -33,7 +34,8 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, text));
     }
     let found = find_system(root);
-    let facts = facts(root, asked, found)?;
+    let mut facts = facts(root, asked, found)?;
+    read_config(root, &mut facts)?;
     let mut plan = plan::plan(&facts);
     let is_here = found.is_some_and(|found| found.name == facts.system.name);
     if asked.apply && is_here && facts.system.is_tested {
@@ -43,10 +45,6 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
                 "setup --apply changes the system: run it as root",
             ));
         }
-        if let (Some(path), None) = (&facts.client_config, &asked.root) {
-            // Once it is installed it is the admin's.
-            Config::load(path)?;
-        }
         return apply::apply(root, &plan);
     }
     if asked.root.is_some() {
@@ -54,7 +52,7 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
     }
     // Only root sees all files, and marks for another system would mean nothing.
     let states: Result<Vec<State>, Failure> = match is_root() && is_here {
-        true => plan.steps.iter().map(|step| apply::look(root, step)).collect(),
+        true => plan.steps.iter().map(|step| apply::look(root, &plan, step)).collect(),
         false => Ok(Vec::new()),
     };
     print_line(&script::script(&plan, &states?))?;
@@ -87,33 +85,115 @@ fn facts(root: &Path, asked: &Setup, found: Option<&'static System>) -> Result<F
     let names = || SYSTEMS.iter().map(|system| system.name).collect::<Vec<_>>();
     let system = system.ok_or_else(|| unknown("--system: ", named.unwrap_or("none"), &names()))?;
 
-    let is_there = |paths: &[&str]| paths.iter().any(|path| exists(root, path));
-    let running = INITS.iter().find(|init| is_there(init.running));
-    let named = asked.init.as_deref();
+    // Of another system, nothing here says anything.
+    let is_here = found.is_some_and(|found| found.name == system.name);
+    let is_there = |paths: &[&str]| is_here && paths.iter().any(|path| exists(root, path));
+    let possible = || INITS.iter().filter(|init| system.inits.contains(&init.name));
+    let running = possible().find(|init| is_there(init.running));
+    let named = asked.init.as_deref().or(system.inits.first().copied().filter(|_| !is_here));
     let init = match named {
-        Some(name) => INITS.iter().find(|init| init.name == name),
-        None => running.or_else(|| INITS.iter().find(|init| is_there(init.installed))),
+        Some(name) => possible().find(|init| init.name == name),
+        None => running.or_else(|| possible().find(|init| is_there(init.installed))),
     };
-    let names = || INITS.iter().map(|init| init.name).collect::<Vec<_>>();
-    let init = init.ok_or_else(|| unknown("--init: ", named.unwrap_or("none"), &names()))?;
-    let shipped = INITS.iter().flat_map(|init| init.files).chain([&UDEV]).map(|file| file.path);
+    let init = init.ok_or_else(|| unknown("--init: ", named.unwrap_or("none"), system.inits))?;
+    let shipped = INITS.iter().flat_map(|init| init.files).chain([&UDEV, &SEED]);
     let brought = |path: &&str| {
         // As /usr/lib/udev/rules.d beside /etc/udev/rules.d.
         let rest = path.trim_start_matches("/etc/");
         is_there(&[&format!("lib/{rest}"), &format!("usr/lib/{rest}")])
     };
+    let is_live = || root == Path::new("/") && !is_chroot() && is_running(init, running);
     Ok(Facts {
         role,
         system,
         init,
-        is_live: root == Path::new("/") && !is_chroot() && is_running(init, running),
-        is_packaged: exists(root, &PACKAGED_PROGRAM[1..]) && system.program != PACKAGED_PROGRAM,
-        brought: shipped.filter(brought).collect(),
+        is_live: !is_here || is_live(),
+        is_packaged: is_there(&[&PACKAGED_PROGRAM[1..]]) && system.program != PACKAGED_PROGRAM,
+        brought: shipped.map(|file| file.path).filter(brought).collect(),
         // Unknown where there is no /proc: then we are where we belong, or the step fails.
         program: std::env::current_exe().unwrap_or_else(|_| system.program.into()),
-        client_config: asked.config.clone().filter(|_| role == Role::Client),
-        is_configured: exists(root, &system.config[1..]),
+        given: asked.config.clone(),
+        is_configured: is_there(&[&system.config[1..]]),
+        ssh: Vec::new(),
+        user: "netrng".to_owned(),
+        is_elsewhere: !is_here || asked.root.is_some(),
     })
+}
+
+/// Takes in what the configuration says that is given, or else the one that is there.
+fn read_config(root: &Path, facts: &mut Facts) -> Result<(), Failure> {
+    let installed = Path::new(facts.system.config);
+    let there = match facts.is_configured {
+        true => fs::read_to_string(root.join(&facts.system.config[1..])).ok(),
+        false => None,
+    };
+    let config = match &facts.given {
+        Some(path) => Some(read_given(facts, path, there.as_deref())?),
+        // If it is broken, a step says so.
+        None => there.and_then(|text| Config::draft(&text, installed).ok()),
+    };
+    if let Some(user) = config.as_ref().and_then(Config::user) {
+        user.clone_into(&mut facts.user);
+    }
+    if let Some(Config::Client(client)) = config {
+        let hop = |kind| match kind {
+            Kind::Ssh(ssh) => Some(Hop {
+                destination: ssh.destination,
+                port: ssh.port,
+                identity_file: ssh.identity_file,
+                known_hosts_file: ssh.known_hosts_file,
+                is_tap: ssh.remote == Remote::Tap,
+            }),
+            _ => None,
+        };
+        facts.ssh = client.upstreams.into_iter().filter_map(|up| hop(up.kind)).collect();
+    }
+    Ok(())
+}
+
+/// Checks the configuration that is given before anything is installed. `there`: the one that is
+/// there already.
+fn read_given(facts: &Facts, path: &Path, there: Option<&str>) -> Result<Config, Failure> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::new(Exit::Usage, format_args!("--config: cannot read {shown}: {error}"))
+    })?;
+    if text.trim().is_empty() {
+        let text = format_args!(
+            "{shown}: the file is empty; look what `netrng enroll` said when it was to fill it"
+        );
+        return Err(Failure::new(Exit::Config, text));
+    }
+    // Relative paths start where it will stand.
+    let installed = Path::new(facts.system.config);
+    let in_file = |error| ConfigError { file: path.to_owned(), ..error };
+    let mut config = Config::draft(&text, installed).map_err(in_file)?;
+    let (found, wanted) = match config {
+        Config::Server(_) => ("server", facts.role.name()),
+        Config::Client(_) => ("client", facts.role.name()),
+    };
+    if found != wanted {
+        let text = format_args!(
+            "{shown}: mode: found {found:?}, want {wanted:?}; or say `netrng setup {found}`"
+        );
+        return Err(Failure::new(Exit::Config, text));
+    }
+    // A server's key is made by a step, and in another root there are other files.
+    if facts.role == Role::Client && !facts.is_elsewhere {
+        config = Config::parse(&text, installed).map_err(in_file)?;
+    }
+    // As given, or with the user that was named when it was installed.
+    let is_own = |line: &&str| *line != USER_LINE.trim_end();
+    if there.is_some_and(|there| !there.lines().filter(is_own).eq(text.lines().filter(is_own))) {
+        let config = facts.system.config;
+        let text = format_args!(
+            "{config} is there already, is another configuration than {shown} and stays as it is: \
+             compare them with `diff -u {config} {shown}`, then change the first, or move it away \
+             and run this again"
+        );
+        return Err(Failure::new(Exit::Config, text));
+    }
+    Ok(config)
 }
 
 fn is_running(init: &Init, running: Option<&Init>) -> bool {

@@ -3,13 +3,14 @@
 //! Pure: it looks at nothing and does nothing. A step is shell, of which `script` makes a text
 //! to read and `apply` runs the very same.
 
-use super::systems::{Device, Init, PACKAGED_PROGRAM, Shipped, System, UDEV};
-use std::path::PathBuf;
+use super::script::quoted;
+use super::systems::{Device, FOLDER, Init, PACKAGED_PROGRAM, SEED, Shipped, System, UDEV};
+use std::path::{Path, PathBuf};
 
 /// What the server's file says first.
 const MODE_LINE: &str = "mode = \"server\"\n";
 /// After it: for whom the service gives root up.
-const USER_LINE: &str = "user = \"netrng\"\n";
+pub(super) const USER_LINE: &str = "user = \"netrng\"\n";
 
 /// What the machine is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +42,26 @@ pub(super) struct Facts {
     pub brought: Vec<&'static str>,
     /// The program that runs now.
     pub program: PathBuf,
-    /// The configuration that a client is given.
-    pub client_config: Option<PathBuf>,
+    /// The configuration that is brought along.
+    pub given: Option<PathBuf>,
     /// Whether the configuration is there.
     pub is_configured: bool,
+    /// The upstreams that the configuration reaches by ssh, and as whom ssh runs.
+    pub ssh: Vec<Hop>,
+    pub user: String,
+    /// Whether the steps are for another machine than this one, or for another root.
+    pub is_elsewhere: bool,
+}
+
+/// A host that an upstream reaches by ssh.
+#[derive(Debug, Clone)]
+pub(super) struct Hop {
+    pub destination: String,
+    pub port: Option<u16>,
+    pub identity_file: Option<PathBuf>,
+    pub known_hosts_file: Option<PathBuf>,
+    /// Whether it has a netrng.
+    pub is_tap: bool,
 }
 
 /// Steps in their order, and last words.
@@ -54,6 +71,10 @@ pub(super) struct Plan {
     pub steps: Vec<Step>,
     /// Commands that change nothing and tell what comes next.
     pub closing: String,
+    /// As in [`Facts`] and [`System`].
+    pub folder: &'static str,
+    pub is_live: bool,
+    pub is_elsewhere: bool,
 }
 
 /// One step.
@@ -117,35 +138,13 @@ impl Step {
 /// The steps for these facts.
 pub(super) fn plan(facts: &Facts) -> Plan {
     let Facts { role, system, init, .. } = facts;
-    let mut steps = Vec::new();
-    if !facts.is_packaged {
-        steps.push(Step {
-            why: "The program, where the service finds it".to_owned(),
-            check: format!("cmp -s - {}", system.program),
-            run: format!("new 0755 {}", system.program),
-            input: Input::File(facts.program.clone()),
-        });
-    }
-    if *role == Role::Client && !system.install_rngd.is_empty() {
-        let why = "rngd, which credits to the kernel what netrng gives it; netrng starts it";
-        steps.push(Step::new(why, "command -v rngd", system.install_rngd));
-    }
-    let why = "User and group netrng, for whom the service gives root up";
-    steps.push(Step::new(why, "id netrng", system.add_user));
-    steps.push(Step::new(
-        "A folder for keys and the list of clients, for root and the service alone",
-        "[ -d /etc/netrng ]",
-        "mkdir /etc/netrng\nchgrp netrng /etc/netrng\nchmod 0750 /etc/netrng",
-    ));
+    let mut steps = steps_for_all(facts);
     match role {
         Role::Server => steps.extend(server_steps(facts)),
-        Role::Client => steps.extend(facts.client_config.iter().map(|path| {
-            let why = "The configuration that the server's `netrng enroll` made";
-            let mut step = Step::keep(why, "0600", system.config, Input::File(path.clone()));
-            step.check = format!("name_user | {}", step.check);
-            step.run = format!("name_user | {}", step.run);
-            step
-        })),
+        Role::Client => {
+            steps.extend(facts.given.as_deref().map(|path| given(path, facts)));
+            steps.extend(ssh_steps(facts));
+        }
     }
     if is_configured(facts) {
         let (program, name, config) = (program(facts), role.name(), system.config);
@@ -164,7 +163,85 @@ pub(super) fn plan(facts: &Facts) -> Plan {
         title: format!("Sets up a netrng {} on {} with {}", role.name(), system.name, init.name),
         steps,
         closing: closing(facts),
+        folder: system.folder,
+        is_live: facts.is_live,
+        is_elsewhere: facts.is_elsewhere,
     }
+}
+
+/// User, folder, programs.
+fn steps_for_all(facts: &Facts) -> Vec<Step> {
+    let Facts { role, system, .. } = facts;
+    let folder = system.folder;
+    let mut steps = vec![
+        Step::new("Group netrng", "grep '^netrng:' /etc/group", system.add_group),
+        Step::new("User netrng, for whom the service gives root up", "id netrng", system.add_user),
+        Step::new(
+            "A folder for keys and the list of clients, for root and the service alone",
+            &format!(
+                "[ -n \"$(find {folder} -prune -type d -user root -group netrng -perm 0750)\" ]"
+            ),
+            &format!("mkdir -p {folder}\nchown root:netrng {folder}\nchmod 0750 {folder}"),
+        ),
+    ];
+    if !facts.is_packaged {
+        steps.push(Step {
+            why: "The program, where the service finds it".to_owned(),
+            check: format!("cmp -s - {}", system.program),
+            run: format!("new 0755 {}", system.program),
+            input: Input::File(facts.program.clone()),
+        });
+    }
+    if *role == Role::Client && !system.install_rngd.is_empty() {
+        let why = "rngd, which credits to the kernel what netrng gives it; netrng starts it";
+        steps.push(Step::new(why, "command -v rngd", system.install_rngd));
+    }
+    steps
+}
+
+/// The configuration at `path` is installed.
+fn given(path: &Path, facts: &Facts) -> Step {
+    let config = facts.system.config;
+    Step {
+        why: "The configuration that was given".to_owned(),
+        check: format!("name_user | look {config}"),
+        run: format!("name_user | place 0600 {config}"),
+        input: Input::File(path.to_owned()),
+    }
+}
+
+/// What ssh needs, run by a user who has no home.
+fn ssh_steps(facts: &Facts) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut add = |step: Step| {
+        if steps.iter().all(|other| other.check != step.check) {
+            steps.push(step);
+        }
+    };
+    for ssh in &facts.ssh {
+        if let Some(path) = &ssh.identity_file {
+            let (path, user) = (quoted(path), &facts.user);
+            add(Step::new(
+                &format!("A key for ssh, without a passphrase, which {user} may read"),
+                &format!("[ -s {path} ]"),
+                &format!(
+                    "command -v ssh-keygen > /dev/null || {{\n\
+                     \x20   echo \"install OpenSSH's client first\" >&2\n\
+                     \x20   exit 1\n\
+                     }}\n\
+                     ssh-keygen -q -t ed25519 -N '' -f {path}\n\
+                     chgrp \"$(id -gn {user})\" {path}\n\
+                     chmod 0640 {path}"
+                ),
+            ));
+        }
+        if let Some(path) = &ssh.known_hosts_file {
+            let path = quoted(path);
+            let why = "The list of hosts that ssh knows, with nobody in it";
+            add(Step::new(why, &format!("[ -e {path} ]"), &format!(": > {path}")));
+        }
+    }
+    steps
 }
 
 fn program(facts: &Facts) -> &'static str {
@@ -173,7 +250,7 @@ fn program(facts: &Facts) -> &'static str {
 
 /// Whether there will be a configuration once the steps before are done.
 fn is_configured(facts: &Facts) -> bool {
-    facts.role == Role::Server || facts.client_config.is_some() || facts.is_configured
+    facts.role == Role::Server || facts.given.is_some() || facts.is_configured
 }
 
 fn server_steps(facts: &Facts) -> Vec<Step> {
@@ -195,25 +272,42 @@ fn server_steps(facts: &Facts) -> Vec<Step> {
             "chgrp netrng /dev/hwrng\nchmod 0640 /dev/hwrng",
         ));
     }
-    let program = program(facts);
+    let (program, system) = (program(facts), facts.system);
+    let folder = system.folder;
     steps.push(Step::new(
         "The server's key: it never leaves this machine",
-        "[ -s /etc/netrng/server.key ]",
+        &format!("[ -s {folder}/server.key ]"),
         &format!(
-            "(umask 077 && {program} genkey > /etc/netrng/server.key.new)\n\
-             mv /etc/netrng/server.key.new /etc/netrng/server.key"
+            "(umask 077 && {program} genkey > {folder}/server.key.new)\n\
+             mv {folder}/server.key.new {folder}/server.key"
         ),
     ));
     steps.push(Step::new(
         "The list of clients, which `netrng enroll` fills",
-        "[ -e /etc/netrng/clients.toml ]",
-        "(umask 077 && : > /etc/netrng/clients.toml)",
+        &format!("[ -e {folder}/clients.toml ]"),
+        &format!("(umask 077 && : > {folder}/clients.toml)"),
     ));
-    let why = "The configuration; every other key has its default";
-    let config = include_str!("../../../conf/server.toml");
-    let config = Input::Text(config.replace(MODE_LINE, &format!("{MODE_LINE}{USER_LINE}")));
-    steps.push(Step::keep(why, "0644", facts.system.config, config));
+    steps.push(match &facts.given {
+        Some(path) => given(path, facts),
+        None => {
+            let why = "The configuration; every other key has its default";
+            Step::keep(why, "0644", system.config, Input::Text(server_config(system)))
+        }
+    });
     steps
+}
+
+/// The least that a server needs, with the system's paths.
+fn server_config(system: &System) -> String {
+    let config = include_str!("../../../conf/server.toml");
+    let config = config.replace(MODE_LINE, &format!("{MODE_LINE}{USER_LINE}"));
+    match system.folder {
+        FOLDER => config,
+        folder => {
+            let clients = format!("clients-file = \"{folder}/clients.toml\"\n");
+            config.replace(FOLDER, folder) + &clients
+        }
+    }
 }
 
 /// A file that comes with netrng, unless a package has brought it.
@@ -225,7 +319,7 @@ fn put(why: &str, file: &Shipped, facts: &Facts) -> Option<Step> {
     let text = text.replace(PACKAGED_PROGRAM, program).replace("ExecStart=netrng ", &start);
     (!facts.brought.contains(path)).then(|| Step {
         why: why.to_owned(),
-        check: format!("look {path}"),
+        check: format!("seen {path}"),
         run: format!("put {mode} {path}"),
         input: Input::Text(text),
     })
@@ -236,6 +330,10 @@ fn service_steps(facts: &Facts) -> Vec<Step> {
     let mut steps = Vec::new();
     for file in init.files {
         steps.extend(put(&format!("The service, for {}", init.name), file, facts));
+    }
+    if facts.role == Role::Client && init.name == "systemd" {
+        let why = "A service that makes sshd wait for a kernel that is fed; it stays switched off";
+        steps.extend(put(why, &SEED, facts));
     }
     for file in init.options {
         let text = Input::Text(file.text.to_owned());
@@ -248,32 +346,102 @@ fn service_steps(facts: &Facts) -> Vec<Step> {
     if !init.enable.is_empty() {
         steps.push(Step::new("The service starts with the machine", init.is_enabled, init.enable));
     }
-    if facts.is_live && !init.start.is_empty() {
-        steps.push(Step::new("The service runs", init.is_started, init.start));
+    if facts.is_live {
+        steps.push(Step::new(
+            "The service runs, as what was installed last",
+            &format!("[ ! -e \"$changed\" ] && {}", init.is_started),
+            &format!("{}\nrm -f \"$changed\"", init.start),
+        ));
     }
     steps
 }
 
 fn closing(facts: &Facts) -> String {
-    let program = program(facts);
+    let (program, system) = (program(facts), facts.system);
+    let config = system.config;
     let mut text = match facts.role {
-        Role::Server => format!(
-            "echo \"The public key of this server: $({program} pubkey < /etc/netrng/server.key)\"\n\
-             echo 'For each client: netrng enroll NAME --address THIS-HOST:8989 > NAME.toml'"
+        Role::Server => {
+            let option = match system.folder {
+                FOLDER => String::new(),
+                _ => format!(" -c {config}"),
+            };
+            format!(
+                "{program} check -c {config} |\n\
+                 \x20   sed -n \"s/^# The server's public key:/The public key of this server:/p\"\n\
+                 echo 'For each client: (umask 077; netrng enroll NAME{option} --address \
+                 THIS-HOST:8989 > NAME.toml)'"
+            )
+        }
+        Role::Client if is_configured(facts) && system.install_rngd.is_empty() => format!(
+            "echo 'There is no rngd for this system: want [sink] type = \"kernel\" in {config}'"
         ),
-        Role::Client if is_configured(facts) && facts.system.install_rngd.is_empty() => {
-            "echo 'There is no rngd for this system: want [sink] type = \"kernel\" in /etc/netrng.toml'"
-                .to_owned()
-        }
         Role::Client if is_configured(facts) => {
-            "echo 'This machine draws from the servers that /etc/netrng.toml names.'".to_owned()
+            format!("echo 'This machine draws from the upstreams that {config} names.'")
         }
-        Role::Client => "echo 'It has no configuration yet. On the server: netrng enroll NAME > NAME.toml;'\n\
-                         echo 'bring that file here, then: netrng setup client --config NAME.toml --apply'"
-            .to_owned(),
+        Role::Client => {
+            let run = match system.is_tested {
+                true => "then: netrng setup client --config NAME.toml --apply",
+                false => "then run what this prints: netrng setup client --config NAME.toml",
+            };
+            format!(
+                "echo 'It has no configuration yet. On the server: (umask 077; netrng enroll NAME > \
+                 NAME.toml);'\n\
+                 echo 'bring that file here, {run}'"
+            )
+        }
     };
+    facts.ssh.iter().for_each(|ssh| text += &ssh_closing(facts, ssh));
+    if facts.role == Role::Client && facts.init.name == "systemd" {
+        text += "\necho 'To have sshd wait until the kernel is fed: systemctl enable netrng-seed'";
+    }
     if is_configured(facts) && !facts.is_live {
         text += "\necho 'The service starts with the next boot.'";
     }
     text
+}
+
+/// What is to be done by hand before ssh gets through.
+fn ssh_closing(facts: &Facts, ssh: &Hop) -> String {
+    let (folder, to) = (facts.system.folder, &ssh.destination);
+    let (Some(key), Some(known)) = (&ssh.identity_file, &ssh.known_hosts_file) else {
+        return format!(
+            "\ncat <<'END'\n\
+             ssh runs as {}: if that user has no home, give the upstream {to} in {} these two,\n\
+             then run this again, which makes the files:\n\
+             \x20   identity-file = \"{folder}/id_ed25519\"\n\
+             \x20   known-hosts-file = \"{folder}/known_hosts\"\n\
+             END",
+            facts.user, facts.system.config
+        );
+    };
+    let (user, host) = to.rsplit_once('@').unwrap_or((&facts.user, to));
+    let (key, known) = (quoted(key), quoted(known));
+    let port = ssh.port.map_or_else(String::new, |port| format!("-p {port} "));
+    let (forced, entry) = match ssh.is_tap {
+        false => ("", String::new()),
+        true => (
+            ",command=\"netrng tap --name NAME\"",
+            format!(
+                "\x20 - as root, this in its /etc/netrng/clients.toml, then SIGHUP to its netrng:\n\
+                 [[client]]\n\
+                 name = \"NAME\"\n\
+                 user = \"{user}\"\n"
+            ),
+        ),
+    };
+    format!(
+        "\ncat <<END\n\
+         On {host}, which is reached by ssh, NAME being this machine's name there:\n\
+         \x20 - as root, if there is no {user} yet:\n\
+         useradd --system --create-home --home-dir /var/lib/{user} --shell /bin/sh --password '*' {user}\n\
+         mkdir -p ~{user}/.ssh\n\
+         \x20 - as root, this line in ~{user}/.ssh/authorized_keys:\n\
+         restrict{forced} $(cat {key}.pub)\n\
+         {entry}\
+         Here, to know {host}:\n\
+         ssh-keyscan -t ed25519 {port}{host} | tee host.key | ssh-keygen -lf -\n\
+         \x20 - and if \\`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\\` there says the same:\n\
+         cat host.key >> {known}\n\
+         END"
+    )
 }

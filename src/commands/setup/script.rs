@@ -5,18 +5,16 @@
 use super::plan::{Input, Plan, State, Step};
 use std::path::Path;
 
-/// What all steps may use. A file of ours has a copy in /etc/netrng/shipped: one that differs
-/// from it was changed by the admin.
-pub(super) const PRELUDE: &str = r#"set -e
-umask 022
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-export PATH
-
-# new MODE FILE: writes the input as FILE, all of it or nothing.
+/// What all steps may use, after [`prelude`]'s lines. A file of ours has a copy in $shipped: one
+/// that differs from it was changed by the admin.
+const PRELUDE: &str = r#"
+# new MODE FILE: writes the input as FILE, all of it or nothing. $changed tells that what runs is
+# to be started anew.
 new() {
     mkdir -p "${2%/*}"
     (umask 077 && cat > "$2.new" && [ -s "$2.new" ])
     chmod "$1" "$2.new"
+    cmp -s "$2.new" "$2" || : > "$changed"
     mv -f "$2.new" "$2"
 }
 
@@ -25,7 +23,16 @@ keep() {
     if [ ! -e "$2" ]; then new "$@"; fi
 }
 
-# name_user: a client's configuration, with the user for whom the service gives root up.
+# place MODE FILE: the same as keep, and refuses if there is another FILE.
+place() {
+    if [ ! -e "$2" ]; then new "$@"; return; fi
+    cmp -s - "$2" || {
+        echo "another $2 is there already, and stays" >&2
+        exit 1
+    }
+}
+
+# name_user: a configuration, with the user for whom the service gives root up.
 name_user() {
     awk '{ line[NR] = $0; if (/^user *=/) named = 1 }
         END { for (i = 1; i <= NR; i++) {
@@ -36,25 +43,45 @@ name_user() {
 
 # put MODE FILE: the same as new, unless FILE was changed since it was written here.
 put() {
-    if [ ! -e "$2" ] || cmp -s "$2" "/etc/netrng/shipped$2"; then
+    if [ ! -e "$2" ] || cmp -s "$2" "$shipped$2"; then
         new "$1" "$2"
-        mkdir -p "/etc/netrng/shipped${2%/*}"
-        cp "$2" "/etc/netrng/shipped$2"
     elif ! cmp -s - "$2"; then
         echo "$2 is yours and stays as it is"
+        return
     fi
+    new 0644 "$shipped$2" < "$2"
 }
 "#;
 
 /// What only checks use: `look FILE` says whether FILE is as the input (0), is missing or as an
-/// older netrng wrote it (1), or is the admin's ([`YOURS`]).
+/// older netrng wrote it (1), or is the admin's ([`YOURS`]); `seen FILE` the same, for one that has
+/// its copy.
 pub(super) const LOOK: &str = r#"
 look() {
     if cmp -s - "$1"; then return 0; fi
-    if [ ! -e "$1" ] || cmp -s "$1" "/etc/netrng/shipped$1"; then return 1; fi
+    if [ ! -e "$1" ] || cmp -s "$1" "$shipped$1"; then return 1; fi
     return 3
 }
+seen() {
+    look "$1" && cmp -s "$1" "$shipped$1"
+}
 "#;
+
+/// The lines that all steps begin with.
+pub(super) fn prelude(plan: &Plan) -> String {
+    // Gone at the next boot, which starts everything anew.
+    let changed = if plan.is_live { CHANGED } else { "/dev/null" };
+    format!(
+        "set -e\numask 022\n\
+         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nexport PATH\n\
+         shipped={}/shipped\nchanged={changed}\n{PRELUDE}",
+        plan.folder
+    )
+}
+
+/// There while something that the service is made of has changed and the service has not been
+/// started since.
+pub(super) const CHANGED: &str = "/var/run/netrng.changed";
 
 /// The exit code of a check that finds a file that is the admin's.
 pub(super) const YOURS: i32 = 3;
@@ -65,26 +92,36 @@ const END: &str = "END_OF_FILE";
 /// The whole script. `states` as far as the system was looked at.
 pub(super) fn script(plan: &Plan, states: &[State]) -> String {
     let title = &plan.title;
+    let hint = match (plan.is_elsewhere, states.is_empty()) {
+        (true, _) => {
+            "\n# Have the files that it reads from (<) beside it, the program for that machine."
+        }
+        (_, true) => {
+            "\n# Run by root on the system itself, netrng also tells what is done already."
+        }
+        _ => "",
+    };
     let mut text = format!(
         "#!/bin/sh\n# {title}.\n# Read it, then paste it into a shell of root's, or run it with \
-         sh. It can be run again at any\n# time: what is done already stays as it is.{}\n(\n{PRELUDE}",
-        match states.is_empty() {
-            true => "\n# Run by root on the system itself, netrng also tells what is done already.",
-            false => "",
-        }
+         sh. It can be run again at any\n# time: what is done already stays as it is.{hint}\n(\n{}",
+        prelude(plan)
     );
     for (number, step) in (1..).zip(&plan.steps) {
         let state = states.get(number - 1).map_or("", |state| state.mark());
-        text += &format!("\n# {number}. {}.{state}\n{}\n", step.why, printed(step));
+        text +=
+            &format!("\n# {number}. {}.{state}\n{}\n", step.why, printed(step, plan.is_elsewhere));
     }
     text + "\n# Then:\n" + &plan.closing + "\n)"
 }
 
-fn printed(step: &Step) -> String {
+fn printed(step: &Step, is_elsewhere: bool) -> String {
     match &step.input {
         Input::Text(contents) => format!("{} <<'{END}'\n{contents}{END}", step.run),
         // In front, for the first command of a pipeline.
-        Input::File(path) => format!("< {} {}", quoted(path), step.run),
+        Input::File(path) => {
+            let name = path.file_name().filter(|_| is_elsewhere).map(Path::new);
+            format!("< {} {}", quoted(name.unwrap_or(path)), step.run)
+        }
         Input::None => {
             let run: Vec<String> = step.run.lines().map(|line| format!("    {line}")).collect();
             format!("if ! {{ {}; }} > /dev/null 2>&1; then\n{}\nfi", step.check, run.join("\n"))
@@ -93,6 +130,6 @@ fn printed(step: &Step) -> String {
 }
 
 /// A path as a word of the shell's.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

@@ -14,7 +14,10 @@ pub(super) struct System {
     pub marker: &'static str,
     /// Installs an rngd; empty: there is none.
     pub install_rngd: &'static str,
-    /// Makes group and user.
+    /// The init systems that it may have; the first is the usual one.
+    pub inits: &'static [&'static str],
+    /// Makes the group, and the user in it.
+    pub add_group: &'static str,
     pub add_user: &'static str,
     /// How the group gets the generator's device.
     pub device: Device,
@@ -22,6 +25,8 @@ pub(super) struct System {
     pub program: &'static str,
     /// Where the service looks for the configuration.
     pub config: &'static str,
+    /// Where keys and the list of clients belong.
+    pub folder: &'static str,
     /// Whether the tests apply the steps on it.
     pub is_tested: bool,
 }
@@ -41,7 +46,9 @@ pub(super) enum Device {
 pub(super) const PACKAGED_PROGRAM: &str = "/usr/bin/netrng";
 const OWN_PROGRAM: &str = "/usr/local/bin/netrng";
 const CONFIG: &str = "/etc/netrng.toml";
-const USERADD: &str = "useradd --system --user-group --no-create-home \
+pub(super) const FOLDER: &str = "/etc/netrng";
+const GROUPADD: &str = "groupadd --system netrng";
+const USERADD: &str = "useradd --system --gid netrng --no-create-home \
                        --home-dir /nonexistent --shell /bin/false netrng";
 
 pub(super) const SYSTEMS: &[System] = &[
@@ -53,10 +60,13 @@ pub(super) const SYSTEMS: &[System] = &[
                        export DEBIAN_FRONTEND=noninteractive\n\
                        apt-get install -y --no-install-recommends rng-tools-debian ||\n\
                        \x20   apt-get install -y --no-install-recommends rng-tools",
+        inits: &["systemd", "sysvinit", "openrc", "runit", "upstart"],
+        add_group: GROUPADD,
         add_user: USERADD,
         device: Device::Udev,
         program: OWN_PROGRAM,
         config: CONFIG,
+        folder: FOLDER,
         is_tested: true,
     },
     System {
@@ -65,10 +75,13 @@ pub(super) const SYSTEMS: &[System] = &[
         marker: "etc/redhat-release",
         install_rngd: "if command -v dnf; then dnf -y install rng-tools\n\
                        else yum -y install rng-tools; fi",
+        inits: &["systemd", "upstart"],
+        add_group: GROUPADD,
         add_user: USERADD,
         device: Device::Udev,
         program: OWN_PROGRAM,
         config: CONFIG,
+        folder: FOLDER,
         is_tested: false,
     },
     System {
@@ -76,10 +89,13 @@ pub(super) const SYSTEMS: &[System] = &[
         ids: &["gentoo"],
         marker: "etc/gentoo-release",
         install_rngd: "emerge --noreplace sys-apps/rng-tools",
+        inits: &["openrc", "systemd", "runit"],
+        add_group: GROUPADD,
         add_user: USERADD,
         device: Device::Udev,
         program: OWN_PROGRAM,
         config: CONFIG,
+        folder: FOLDER,
         is_tested: false,
     },
     System {
@@ -87,11 +103,13 @@ pub(super) const SYSTEMS: &[System] = &[
         ids: &["alpine"],
         marker: "etc/alpine-release",
         install_rngd: "apk add rng-tools",
-        add_user: "addgroup -S netrng\n\
-                   adduser -S -D -H -h /nonexistent -s /bin/false -G netrng netrng",
+        inits: &["openrc", "runit"],
+        add_group: "addgroup -S netrng",
+        add_user: "adduser -S -D -H -h /nonexistent -s /bin/false -G netrng netrng",
         device: Device::Mdev,
         program: OWN_PROGRAM,
         config: CONFIG,
+        folder: FOLDER,
         is_tested: false,
     },
     System {
@@ -100,12 +118,14 @@ pub(super) const SYSTEMS: &[System] = &[
         marker: "etc/openwrt_release",
         install_rngd: "if command -v apk; then apk add rng-tools\n\
                        else opkg update && opkg install rng-tools; fi",
-        add_user: "# OpenWrt has no command for it. The number is that of our port: nobody else's.\n\
-                   echo 'netrng:x:8989:' >> /etc/group\n\
-                   echo 'netrng:*:8989:8989:netrng:/var:/bin/false' >> /etc/passwd",
+        inits: &["procd"],
+        add_group: "# OpenWrt has no command for it. The number is that of our port: nobody else's.\n\
+                    echo 'netrng:x:8989:' >> /etc/group",
+        add_user: "echo 'netrng:*:8989:8989:netrng:/var:/bin/false' >> /etc/passwd",
         device: Device::None,
         program: PACKAGED_PROGRAM,
         config: CONFIG,
+        folder: FOLDER,
         is_tested: false,
     },
     System {
@@ -113,11 +133,13 @@ pub(super) const SYSTEMS: &[System] = &[
         ids: &["freebsd"],
         marker: "bin/freebsd-version",
         install_rngd: "",
-        add_user: "pw groupadd netrng\n\
-                   pw useradd netrng -g netrng -d /nonexistent -s /usr/sbin/nologin",
+        inits: &["rcd"],
+        add_group: "pw groupadd netrng",
+        add_user: "pw useradd netrng -g netrng -d /nonexistent -s /usr/sbin/nologin",
         device: Device::None,
         program: OWN_PROGRAM,
         config: "/usr/local/etc/netrng.toml",
+        folder: "/usr/local/etc/netrng",
         is_tested: false,
     },
 ];
@@ -145,7 +167,7 @@ pub(super) struct Init {
     /// Whether it starts at boot, and how to have it so.
     pub is_enabled: &'static str,
     pub enable: &'static str,
-    /// Whether it runs, and how to start it now; empty: enabling does that.
+    /// Whether it runs, and how to start it, or start it anew if it runs.
     pub is_started: &'static str,
     pub start: &'static str,
 }
@@ -155,6 +177,13 @@ pub(super) const UDEV: Shipped = Shipped {
     path: "/etc/udev/rules.d/60-netrng.rules",
     mode: "0644",
     text: include_str!("../../../init/udev/60-netrng.rules"),
+};
+
+/// For clients with systemd, if the admin wants it.
+pub(super) const SEED: Shipped = Shipped {
+    path: "/etc/systemd/system/netrng-seed.service",
+    mode: "0644",
+    text: include_str!("../../../init/systemd/netrng-seed.service"),
 };
 
 /// In this order they are looked for: more than one may be there, and systemd and OpenRC have
@@ -172,9 +201,18 @@ pub(super) const INITS: &[Init] = &[
         options: &[],
         is_enabled: "systemctl is-enabled -q netrng.service",
         enable: "systemctl enable netrng.service",
-        is_started: "systemctl is-active -q netrng.service",
+        // A server whose source gives nothing yet is starting until it does; one that is started
+        // again and again ("auto-restart") is not.
+        is_started: "systemctl show -p SubState netrng.service | grep -E '=(running|start|reload)'",
         start: "systemctl daemon-reload\n\
-                systemctl start netrng.service",
+                systemctl --no-block restart netrng.service\n\
+                for _ in 1 2 3 4 5; do\n\
+                \x20   sleep 1\n\
+                \x20   if systemctl is-active -q netrng.service; then break; fi\n\
+                done\n\
+                if [ \"$(systemctl is-active netrng.service)\" = activating ]; then\n\
+                \x20   echo 'netrng is starting: it waits for the source'\n\
+                fi",
     },
     Init {
         name: "procd",
@@ -192,8 +230,8 @@ pub(super) const INITS: &[Init] = &[
         }],
         is_enabled: "/etc/init.d/netrng enabled",
         enable: "/etc/init.d/netrng enable",
-        is_started: "pidof netrng",
-        start: "/etc/init.d/netrng start",
+        is_started: "/etc/init.d/netrng running",
+        start: "/etc/init.d/netrng restart",
     },
     Init {
         name: "openrc",
@@ -212,7 +250,7 @@ pub(super) const INITS: &[Init] = &[
         is_enabled: "[ -e /etc/runlevels/default/netrng ]",
         enable: "rc-update add netrng default",
         is_started: "rc-service netrng status",
-        start: "rc-service netrng start",
+        start: "rc-service netrng restart",
     },
     Init {
         name: "runit",
@@ -237,8 +275,17 @@ pub(super) const INITS: &[Init] = &[
                  \x20   if [ -d \"$services\" ]; then break; fi\n\
                  done\n\
                  ln -s /etc/sv/netrng \"$services/netrng\"",
-        is_started: "",
-        start: "",
+        is_started: "sv status netrng | grep ^run:",
+        // It is not known before its link is seen, which takes up to five seconds; and what ends as
+        // soon as it was started rests for a second.
+        start: "for _ in 1 2 3 4 5 6 7 8 9 10; do\n\
+                \x20   if sv restart netrng; then break; fi\n\
+                \x20   sleep 1\n\
+                done\n\
+                for _ in 1 2 3 4 5; do\n\
+                \x20   sleep 1\n\
+                \x20   if sv status netrng | grep ^run:; then break; fi\n\
+                done",
     },
     Init {
         name: "upstart",
@@ -254,7 +301,8 @@ pub(super) const INITS: &[Init] = &[
         is_enabled: "",
         enable: "",
         is_started: "initctl status netrng | grep start/running",
-        start: "initctl start netrng",
+        start: "initctl stop netrng || true\n\
+                initctl start netrng",
     },
     Init {
         name: "rcd",
@@ -269,7 +317,8 @@ pub(super) const INITS: &[Init] = &[
         is_enabled: "service netrng enabled",
         enable: "sysrc netrng_enable=YES",
         is_started: "service netrng status",
-        start: "service netrng start",
+        start: "service netrng stop || true\n\
+                service netrng start",
     },
     Init {
         name: "sysvinit",
@@ -289,7 +338,7 @@ pub(super) const INITS: &[Init] = &[
                  else chkconfig --add netrng; fi",
         is_started: "/etc/init.d/netrng status",
         // It goes to the background before it is what the script looks for.
-        start: "/etc/init.d/netrng start\n\
+        start: "/etc/init.d/netrng restart\n\
                 for _ in 1 2 3 4 5; do\n\
                 \x20   if /etc/init.d/netrng status; then break; fi\n\
                 \x20   sleep 1\n\

@@ -13,15 +13,25 @@ fn facts(role: Role, system: &'static System, init: &'static Init) -> Facts {
         is_packaged: false,
         brought: Vec::new(),
         program: "/tmp/it's here/netrng".into(),
-        client_config: (role == Role::Client).then(|| "/tmp/alice.toml".into()),
+        given: (role == Role::Client).then(|| "/tmp/alice.toml".into()),
         is_configured: false,
+        ssh: Vec::new(),
+        user: "netrng".into(),
+        is_elsewhere: false,
     }
 }
 
-/// For every system, init system and role.
+/// Systems by their names, and their init systems.
+fn named(system: &str, init: &str) -> (&'static System, &'static Init) {
+    let system = SYSTEMS.iter().find(|known| known.name == system).unwrap();
+    (system, INITS.iter().find(|known| known.name == init).unwrap())
+}
+
+/// For every system with each init system that it may have, and every role.
 fn each(mut judge: impl FnMut(&Facts, &Plan)) {
     for system in SYSTEMS {
-        for init in INITS {
+        for name in system.inits {
+            let (_, init) = named(system.name, name);
             for role in [Role::Server, Role::Client] {
                 let facts = facts(role, system, init);
                 judge(&facts, &plan(&facts));
@@ -61,7 +71,10 @@ fn what_is_not_known_is_said_with_what_is() {
     for (asked, words) in [
         (asked("neither", "debian", "systemd"), "found neither; want one of: server, client"),
         (asked("server", "beos", "systemd"), "--system: found beos; want one of: debian, rhel"),
-        (asked("server", "debian", "launchd"), "--init: found launchd; want one of: systemd, pro"),
+        (asked("server", "debian", "launchd"), "--init: found launchd; want one of: systemd, sysv"),
+        (asked("server", "debian", "rcd"), "--init: found rcd; want one of: systemd, sysvinit, op"),
+        (asked("client", "openwrt", "systemd"), "--init: found systemd; want one of: procd"),
+        (asked("client", "freebsd", "openrc"), "--init: found openrc; want one of: rcd"),
     ] {
         let failure = super::facts(Path::new("/"), &asked, None).unwrap_err();
         assert!(failure.text.starts_with(words), "{failure:?}");
@@ -74,7 +87,8 @@ fn every_plan_has_what_its_role_needs() {
     each(|facts, plan| {
         let is_server = facts.role == Role::Server;
         assert!(has(plan, &format!("new 0755 {}", facts.system.program)));
-        assert_eq!(step(plan, "User and group").run, facts.system.add_user);
+        assert_eq!(step(plan, "Group netrng").run, facts.system.add_group);
+        assert_eq!(step(plan, "User netrng").run, facts.system.add_user);
         assert_eq!(has(plan, "genkey"), is_server);
         assert_eq!(has(plan, "clients.toml"), is_server);
         assert_eq!(
@@ -83,18 +97,20 @@ fn every_plan_has_what_its_role_needs() {
         );
         let rngd = !is_server && facts.system.name != "freebsd";
         assert_eq!(plan.steps.iter().any(|step| step.check == "command -v rngd"), rngd);
-        let mode = if is_server { "0644" } else { "0600" };
-        let config = step(plan, facts.system.config);
-        assert!(config.run.ends_with(&format!("keep {mode} {}", facts.system.config)));
+        let how = if is_server { "keep 0644" } else { "place 0600" };
+        let config = step(plan, &format!("{how} {}", facts.system.config));
         // Both name the user, the client's once it is installed.
         let named =
             matches!(&config.input, Input::Text(text) if text.contains("\nuser = \"netrng\"\n"));
         assert!(if is_server { named } else { config.run.starts_with("name_user | ") });
         for file in facts.init.files {
-            assert_eq!(step(plan, file.path).check, format!("look {}", file.path));
+            assert_eq!(step(plan, file.path).check, format!("seen {}", file.path));
         }
         assert!(has(plan, facts.init.enable));
-        assert!(facts.init.start.is_empty() || has(plan, facts.init.start));
+        assert!(has(plan, facts.init.start));
+        let is_seed = !is_server && facts.init.name == "systemd";
+        assert_eq!(has(plan, "netrng-seed.service"), is_seed);
+        assert_eq!(plan.closing.contains("systemctl enable netrng-seed"), is_seed);
     });
 }
 
@@ -136,13 +152,13 @@ fn services_name_the_program_that_was_installed() {
 fn nothing_is_started_where_nothing_runs_and_without_a_configuration() {
     let image = Facts { is_live: false, ..facts(Role::Server, &SYSTEMS[0], &INITS[0]) };
     let steps = plan(&image);
-    assert!(has(&steps, "systemctl enable") && !has(&steps, "systemctl start"));
+    assert!(has(&steps, "systemctl enable") && !has(&steps, "restart netrng"));
     assert!(!has(&steps, "chgrp netrng /dev/hwrng"));
-    let bare = Facts { client_config: None, ..facts(Role::Client, &SYSTEMS[0], &INITS[0]) };
+    let bare = Facts { given: None, ..facts(Role::Client, &SYSTEMS[0], &INITS[0]) };
     let steps = plan(&bare);
-    assert!(!has(&steps, "systemctl") && !has(&steps, "check"));
+    assert!(!has(&steps, "systemctl enable") && !has(&steps, "check"));
     assert!(steps.closing.contains("netrng enroll NAME"));
-    assert!(has(&plan(&Facts { is_configured: true, ..bare }), "systemctl start"));
+    assert!(has(&plan(&Facts { is_configured: true, ..bare }), "restart netrng"));
 }
 
 /// Every script is a shell's, and says the same words as the steps that are applied.
@@ -150,6 +166,7 @@ fn nothing_is_started_where_nothing_runs_and_without_a_configuration() {
 fn every_script_parses_and_holds_every_step() {
     each(|facts, plan| {
         let text = script::script(plan, &[]);
+        assert!(text.contains(&script::prelude(plan)));
         for step in &plan.steps {
             for line in step
                 .run
@@ -170,9 +187,12 @@ fn every_script_parses_and_holds_every_step() {
 #[test]
 fn marks_say_what_was_seen() {
     let facts = facts(Role::Client, &SYSTEMS[0], &INITS[0]);
-    let text = script::script(&plan(&facts), &[State::Done, State::ToDo, State::Yours]);
-    for line in [" (done already)\n", " (to do)\n", " (yours: stays as it is)\n"] {
-        assert_eq!(text.matches(line).count(), 1, "{line:?}");
+    let text =
+        script::script(&plan(&facts), &[State::Done, State::ToDo, State::Yours, State::ToDo]);
+    for (line, count) in
+        [(" (done already)\n", 1), (" (to do)\n", 2), (" (yours: stays as it is)\n", 1)]
+    {
+        assert_eq!(text.matches(line).count(), count, "{line:?}");
     }
     assert!(text.contains("< '/tmp/it'\\''s here/netrng' new 0755 /usr/local/bin/netrng"));
 }
@@ -207,4 +227,162 @@ fn a_bare_root_is_told_by_its_files() {
         fs::write(marker, "").unwrap();
         assert_eq!(find_system(folder.path()).unwrap().name, system.name);
     }
+}
+
+/// No path of another system, in steps or last words; and what is not where netrng looks for it
+/// is named.
+#[test]
+fn freebsd_has_its_own_paths() {
+    let (system, init) = named("freebsd", "rcd");
+    for role in [Role::Server, Role::Client] {
+        for given in [None, Some("/tmp/a.toml".into())] {
+            let text = script::script(&plan(&Facts { given, ..facts(role, system, init) }), &[]);
+            for (at, _) in text.match_indices("/etc/netrng") {
+                assert!(text[..at].ends_with("/usr/local"), "{}", &text[at - 40..at + 40]);
+            }
+            for word in ["/etc/systemd", "/etc/udev", "systemctl", "useradd --system"] {
+                assert!(!text.contains(word), "{word} in\n{text}");
+            }
+        }
+    }
+    let plan = plan(&facts(Role::Server, system, init));
+    let Input::Text(config) = &step(&plan, "keep 0644").input else { panic!() };
+    assert!(config.contains("\nclients-file = \"/usr/local/etc/netrng/clients.toml\"\n"));
+    assert!(Config::draft(config, Path::new(system.config)).is_ok(), "{config}");
+    assert!(plan.closing.contains("netrng enroll NAME -c /usr/local/etc/netrng.toml --address"));
+}
+
+#[test]
+fn hints_fit_the_system() {
+    each(|facts, plan| {
+        let bare = super::plan::plan(&Facts { given: None, ..facts.clone() });
+        let text = plan.closing.clone() + &bare.closing;
+        assert!(!text.contains("enroll") || text.contains("(umask 077; netrng enroll "), "{text}");
+        if facts.role == Role::Client {
+            assert_eq!(text.contains("--apply"), facts.system.is_tested, "{text}");
+        }
+    });
+}
+
+#[test]
+fn what_another_machine_reads_is_beside_the_script() {
+    let there = Facts { is_elsewhere: true, ..facts(Role::Client, &SYSTEMS[0], &INITS[0]) };
+    let text = script::script(&plan(&there), &[]);
+    assert!(text.contains("\n< 'netrng' new 0755 /usr/local/bin/netrng\n"), "{text}");
+    assert!(text.contains("\n< 'alice.toml' name_user | place 0600 /etc/netrng.toml\n"), "{text}");
+    assert!(!text.contains("/tmp/"), "{text}");
+}
+
+#[test]
+fn another_system_is_not_judged_by_this_one() {
+    let asked = |system: &str| Setup {
+        role: "server".into(),
+        system: Some(system.into()),
+        ..Setup::default()
+    };
+    for (system, init) in [("alpine", "openrc"), ("openwrt", "procd"), ("freebsd", "rcd")] {
+        let facts = super::facts(Path::new("/"), &asked(system), Some(&SYSTEMS[0])).unwrap();
+        assert_eq!(facts.init.name, init);
+        assert!(facts.is_elsewhere && facts.is_live && !facts.is_packaged && !facts.is_configured);
+    }
+}
+
+/// Upstreams as a configuration has them.
+fn ssh(lines: &str) -> Vec<Hop> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("given.toml");
+    let text = format!("mode = 'client'\n[[upstream]]\nssh = 'rng@board'\n{lines}");
+    fs::write(&path, text).unwrap();
+    let mut facts = Facts { given: Some(path), ..facts(Role::Client, &SYSTEMS[0], &INITS[0]) };
+    read_config(Path::new("/"), &mut facts).unwrap();
+    facts.ssh
+}
+
+#[test]
+fn ssh_gets_a_key_and_says_what_is_to_be_done_by_hand() {
+    let with = |lines: &str| {
+        plan(&Facts { ssh: ssh(lines), ..facts(Role::Client, &SYSTEMS[0], &INITS[0]) })
+    };
+    let files = "ssh-port = 2222\nidentity-file = '/k/id'\nknown-hosts-file = '/k/known'\n";
+    let ready = with(files);
+    let key = step(&ready, "ssh-keygen -q -t ed25519 -N '' -f '/k/id'");
+    assert!(key.run.ends_with("chgrp \"$(id -gn netrng)\" '/k/id'\nchmod 0640 '/k/id'"));
+    assert_eq!(step(&ready, ": > '/k/known'").check, "[ -e '/k/known' ]");
+    for part in [
+        "useradd --system --create-home --home-dir /var/lib/rng --shell /bin/sh --password '*' rng\n",
+        "restrict,command=\"netrng tap --name NAME\" $(cat '/k/id'.pub)\n",
+        "user = \"rng\"\n",
+        "ssh-keyscan -t ed25519 -p 2222 board |",
+        ">> '/k/known'\n",
+    ] {
+        assert!(ready.closing.contains(part), "{part} is not in\n{}", ready.closing);
+    }
+    let bare = with("");
+    assert!(!has(&bare, "ssh-keygen"));
+    assert!(bare.closing.contains("    identity-file = \"/etc/netrng/id_ed25519\"\n"));
+    assert!(bare.closing.contains("    known-hosts-file = \"/etc/netrng/known_hosts\"\n"));
+    let raw = with(&format!("{files}raw = 'cat /dev/hwrng'\n"));
+    assert!(raw.closing.contains("\nrestrict $(cat '/k/id'.pub)\n"), "{}", raw.closing);
+    assert!(!raw.closing.contains("[[client]]"));
+    for plan in [ready, bare, raw] {
+        let mut shell = Command::new("sh");
+        let ended = shell.args(["-n", "-c", &plan.closing]).output().unwrap();
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    }
+}
+
+/// What is given, and what is there, as (exit code, words); `None`: all is well.
+#[test]
+fn a_given_configuration_is_checked_before_anything_is_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("given.toml");
+    let judge = |role: Role, text: &str, there: Option<&str>| {
+        fs::write(&path, text).unwrap();
+        let facts = facts(role, &SYSTEMS[0], &INITS[0]);
+        let failure = read_given(&facts, &path, there).err()?;
+        assert!(failure.text.contains(path.to_str().unwrap()), "{failure:?}");
+        Some((failure.exit, failure.text))
+    };
+    let client = "mode = \"client\"\n[[upstream]]\ncommand = [\"a\"]\n";
+    let installed = client.replacen('\n', "\nuser = \"netrng\"\n", 1);
+    let server = "mode = \"server\"\n[server]\nprivate-key-file = \"/nowhere/server.key\"\n";
+    for there in [None, Some(client), Some(&installed)] {
+        assert_eq!(judge(Role::Client, client, there), None, "{there:?}");
+    }
+    assert_eq!(judge(Role::Server, server, None), None, "its key is made by a step");
+    for (role, text, there, part) in [
+        (Role::Client, " \n", None, "the file is empty; look what `netrng enroll` said"),
+        (Role::Client, server, None, "mode: found \"server\", want \"client\""),
+        (Role::Server, client, None, "mode: found \"client\", want \"server\""),
+        (Role::Client, "mode = 'client'\nx = 1", None, ":2: x: unknown key at the top"),
+        (
+            Role::Client,
+            client,
+            Some("mode = \"client\"\n"),
+            "compare them with `diff -u /etc/netrng",
+        ),
+        (Role::Server, server, Some("mode = \"server\"\n"), "stays as it is: compare"),
+    ] {
+        let (exit, said) = judge(role, text, there).unwrap();
+        assert!(said.contains(part), "{said}");
+        assert_eq!(exit, Exit::Config);
+    }
+    let psk =
+        format!("{}psk-file = '/no/psk'\n", client.replace("command = [\"a\"]", "address = 'a'"));
+    let psk = format!("{psk}public-key = '+OXF4EQY4ZYNYtgy28MIOx4ysfIA1WtWx43AxuDA01w='\n")
+        + "private-key = '+OXF4EQY4ZYNYtgy28MIOx4ysfIA1WtWx43AxuDA01w='\n";
+    let (_, said) = judge(Role::Client, &psk, None).unwrap();
+    assert!(said.contains("given.toml:4: psk-file: /no/psk: no such file"), "{said}");
+}
+
+#[test]
+fn what_changed_is_started_anew() {
+    each(|facts, plan| {
+        let start = plan.steps.last().unwrap();
+        assert!(start.check.starts_with("[ ! -e \"$changed\" ] && "), "{start:?}");
+        assert!(start.run.ends_with("\nrm -f \"$changed\""), "{start:?}");
+        assert!(script::prelude(plan).contains("\nchanged=/var/run/netrng.changed\n"));
+        let image = Facts { is_live: false, ..facts.clone() };
+        assert!(script::prelude(&super::plan::plan(&image)).contains("\nchanged=/dev/null\n"));
+    });
 }

@@ -284,6 +284,11 @@ const UPSTREAM_MISTAKES: &Mistakes = &[
         "[sink]\ntype = 'tcp'",
         r#"/n:8: type: found "tcp"; want "rngd", "kernel", "fifo" or "stdout""#,
     ),
+    (
+        "[sink]\ninterval = '1 min'\ntype = 'kernl'\ncolour = 'red'",
+        r#"/n:9: type: found "kernl"; want "rngd", "kernel", "fifo" or "stdout""#,
+    ),
+    ("[sink]\ntype = 5", r#"/n:8: type: found 5; want "rngd", "kernel", "fifo" or "stdout""#),
     ("[sink]\npath = '/x'", r#"/n:8: path: is only for type = "fifo"; remove it"#),
     (
         "[sink]\ntype = 'stdout'\nrngd-command = ['a']",
@@ -337,6 +342,10 @@ const RAW_MISTAKES: &Mistakes = &[
     (
         "[[upstream]]\nssh = 'a b'",
         r#"/n:3: ssh: found "a b"; want "host" or "user@host", or a name from ssh's configuration; the port goes into ssh-port"#,
+    ),
+    (
+        "[[upstream]]\nssh = 'rng@board:2222'",
+        r#"/n:3: ssh: found "rng@board:2222"; want "host" or "user@host", or a name from ssh's configuration; the port goes into ssh-port"#,
     ),
     (
         "[[upstream]]\nssh = '-oProxyCommand=x'",
