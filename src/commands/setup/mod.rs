@@ -97,10 +97,15 @@ fn facts(root: &Path, asked: &Setup, found: Option<&'static System>) -> Result<F
     };
     let init = init.ok_or_else(|| unknown("--init: ", named.unwrap_or("none"), system.inits))?;
     let shipped = INITS.iter().flat_map(|init| init.files).chain([&UDEV, &SEED]);
+    let is_packaged = is_there(&[&PACKAGED_PROGRAM[1..]]) && system.program != PACKAGED_PROGRAM;
     let brought = |path: &&str| {
         // As /usr/lib/udev/rules.d beside /etc/udev/rules.d.
         let rest = path.trim_start_matches("/etc/");
-        is_there(&[&format!("lib/{rest}"), &format!("usr/lib/{rest}")])
+        // As /etc/init.d/netrng, of which we keep no copy.
+        let is_its_own = is_packaged
+            && is_there(&[&path[1..]])
+            && !is_there(&[&format!("etc/netrng/shipped{path}")]);
+        is_its_own || is_there(&[&format!("lib/{rest}"), &format!("usr/lib/{rest}")])
     };
     let is_live = || root == Path::new("/") && !is_chroot() && is_running(init, running);
     Ok(Facts {
@@ -108,7 +113,7 @@ fn facts(root: &Path, asked: &Setup, found: Option<&'static System>) -> Result<F
         system,
         init,
         is_live: !is_here || is_live(),
-        is_packaged: is_there(&[&PACKAGED_PROGRAM[1..]]) && system.program != PACKAGED_PROGRAM,
+        is_packaged,
         brought: shipped.map(|file| file.path).filter(brought).collect(),
         // Unknown where there is no /proc: then we are where we belong, or the step fails.
         program: std::env::current_exe().unwrap_or_else(|_| system.program.into()),
