@@ -17,8 +17,8 @@ Exit codes:
   6  an address cannot be listened on
   7  the kernel's generator is not initialised: no key is made, or the wait was ended
   8  the demo's verdict is bad
-  9  there is no server on this machine to tap
-  10 the server of this machine does not serve this user";
+  9  there is no server on this machine to tap, or no daemon to ask for its status
+  10 the daemon of this machine does not serve this user";
 
 const ABOUT: &str = "\
 Links the hardware random number generator of one machine to the random pools of many.
@@ -77,6 +77,8 @@ pub enum Action {
     },
     /// Judge a source.
     Assess(Assess),
+    /// Show what this machine's daemons do.
+    Status(Status),
     /// Join stdin and stdout to this machine's server.
     Tap {
         /// Which of this user's clients it is; empty for the only one.
@@ -104,6 +106,31 @@ pub struct Assess {
     pub bytes: Option<u64>,
     /// Where to draw it.
     pub plot: Option<PathBuf>,
+}
+
+/// Whom to ask for their status, and how to show it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The configuration of the daemon to ask.
+    pub config: Option<PathBuf>,
+    /// Where to ask.
+    pub socket: Option<PathBuf>,
+    /// How to show it.
+    pub form: Form,
+}
+
+/// How to show a status.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For node_exporter's textfile collector.
+    Prometheus,
+    /// For people with time.
+    Watch,
 }
 
 /// What `setup` was told.
@@ -227,6 +254,7 @@ pub fn command() -> Command {
                     .value_parser(value_parser!(PathBuf)),
                 ),
         )
+        .subcommand(status_command())
         .subcommand(setup_command())
         .subcommand(
             Command::new("tap")
@@ -250,6 +278,41 @@ pub fn command() -> Command {
 #[inline(never)]
 fn option(name: &'static str, value_name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value_name).help(help)
+}
+
+/// The forms, by their flags.
+const FORMS: [(&str, &str, Form); 3] = [
+    ("json", "As JSON, one object a daemon", Form::Json),
+    (
+        "prometheus",
+        "As Prometheus's text, for node_exporter's textfile collector",
+        Form::Prometheus,
+    ),
+    ("watch", "Anew every second, with graphs, until Ctrl-C", Form::Watch),
+];
+
+fn status_command() -> Command {
+    let flag = |(name, help, _)| {
+        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue).group("form")
+    };
+    let path = |name, value, help| option(name, value, help).value_parser(value_parser!(PathBuf));
+    Command::new("status")
+        .about("Show what this machine's server and client do: source, clients, upstreams, sink")
+        .arg(
+            path("config", "FILE", "Configuration of the one to ask [default: all that run]")
+                .short('c'),
+        )
+        .arg(path("socket", "PATH", "Its status-socket"))
+        .args(FORMS.map(flag))
+}
+
+fn status_of(matches: &ArgMatches) -> Status {
+    let form = FORMS.iter().find(|(name, ..)| matches.get_flag(name));
+    Status {
+        config: path(matches, "config"),
+        socket: path(matches, "socket"),
+        form: form.map(|(.., form)| *form).unwrap_or_default(),
+    }
 }
 
 fn setup_command() -> Command {
@@ -348,6 +411,7 @@ where
             name: text(sub, "name").unwrap_or_default(),
             socket: text(sub, "socket").unwrap_or_else(|| DEFAULT_TAP_SOCKET.to_owned()).into(),
         },
+        "status" => Action::Status(status_of(sub)),
         "setup" => Action::Setup(setup_of(sub)),
         _ => Action::Demo { span: span_of(sub).unwrap_or_default() },
     };
@@ -419,6 +483,10 @@ mod tests {
         assert_eq!(action("netrng tap --name a --socket s"), tap("a", "s"));
         let setup = Setup { role: "server".into(), apply: true, ..Setup::default() };
         assert_eq!(action("netrng setup server --apply"), Action::Setup(setup));
+        assert_eq!(action("netrng status"), Action::Status(Status::default()));
+        let status = Status { socket: Some("s".into()), form: Form::Json, ..Status::default() };
+        assert_eq!(action("netrng status --json --socket s"), Action::Status(status));
+        assert!(parse(["netrng", "status", "--json", "--watch"]).is_err());
         assert!(parse(["netrng", "setup"]).is_err());
         assert_eq!(parse(["netrng", "-v", "run"]).unwrap().verbosity, Verbosity::Verbose);
         assert_eq!(parse(["netrng", "run", "-q"]).unwrap().verbosity, Verbosity::Quiet);

@@ -19,7 +19,7 @@
 //! | [`client`] | one fetch thread an upstream: asking, backoff |
 //! | [`sink`] | the feed thread and what it writes to, rngd's supervision |
 //! | [`stock`] | tested samples between the reader and the event loop, and who waits for whom |
-//! | [`status`] | what threads tell each other and the admin about the source |
+//! | [`status`] | what threads tell each other about the source; all figures and their faces: JSON, Prometheus, table, page |
 //! | [`handover`] | one value from one thread to another |
 //! | [`retry`] | backoff and "say it once", for whoever tries again |
 //! | [`child`] | child processes and their pipes: rngd on one side, ssh and commands on the other |

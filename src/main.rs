@@ -69,6 +69,7 @@ fn dispatch(invocation: Invocation) -> Result<(), Failure> {
         }
         Action::Assess(what) => commands::assess::assess(&what),
         Action::Tap { name, socket } => commands::tap::tap(&name, &socket),
+        Action::Status(asked) => commands::status::status(&asked),
         Action::Setup(asked) => commands::setup::setup(&asked),
         Action::Demo { span } => commands::demo::demo(span),
     }

@@ -100,6 +100,11 @@ impl Stock {
         inside.hungry
     }
 
+    /// Samples in it, and most of them.
+    pub fn level(&self) -> [u64; 2] {
+        [self.inside().samples.len() as u64, self.capacity as u64]
+    }
+
     /// Bytes in it.
     pub fn bytes(&self) -> usize {
         self.inside().samples.iter().map(Sample::len).sum()

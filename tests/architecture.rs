@@ -28,6 +28,9 @@ const PURE: &[&str] = &[
     "server/roster.rs",
     "server/schedule.rs",
     "server/session.rs",
+    "server/report.rs",
+    "server/visits.rs",
+    "status/",
     "commands/demo/verdict.rs",
     "commands/setup/plan.rs",
     "commands/setup/script.rs",
@@ -95,7 +98,7 @@ const SHELLS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "status.rs",
+        "status/",
         &["crate::source", "crate::server", "crate::client", "crate::config", "crate::commands"],
     ),
     (

@@ -4,11 +4,10 @@
 
 mod support;
 
-use std::process::Command;
 use std::time::Duration;
 use support::feed::{Feed, Mood};
 use support::ledger::{Ledger, Numbered};
-use support::process::{Process, command, finish};
+use support::netns::{Namespace, ip};
 use support::site::{READY, Site};
 use support::wait;
 
@@ -16,60 +15,34 @@ const SERVER_ADDRESS: &str = "192.0.2.1";
 const CLIENT_ADDRESS: &str = "192.0.2.2";
 const PLENTY: usize = 256 * 1024;
 
-/// Two namespaces and a cable between them; removed on drop.
+/// Two namespaces and a cable between them.
 struct Cable {
-    server: String,
-    client: String,
-}
-
-fn ip(arguments: &[&str]) {
-    finish(command("ip").args(arguments)).success();
+    server: Namespace,
+    client: Namespace,
 }
 
 impl Cable {
     fn new(tag: &str) -> Self {
-        let name = |end: &str| format!("nr{end}{}{tag}", std::process::id());
-        let cable = Cable { server: name("s"), client: name("c") };
-        let (s, c) = (cable.server.as_str(), cable.client.as_str());
-        ip(&["netns", "add", s]);
-        ip(&["netns", "add", c]);
+        let [server, client] = ["s", "c"].map(|end| Namespace::new(&format!("{end}{tag}")));
+        let (s, c) = (server.name.as_str(), client.name.as_str());
         ip(&[
             "link", "add", "cable", "netns", s, "type", "veth", "peer", "name", "cable", "netns", c,
         ]);
-        for (end, address) in [(s, SERVER_ADDRESS), (c, CLIENT_ADDRESS)] {
-            ip(&["-n", end, "address", "add", &format!("{address}/24"), "dev", "cable"]);
-            ip(&["-n", end, "link", "set", "lo", "up"]);
-            ip(&["-n", end, "link", "set", "cable", "up"]);
+        for (end, address) in [(&server, SERVER_ADDRESS), (&client, CLIENT_ADDRESS)] {
+            end.ip(&["address", "add", &format!("{address}/24"), "dev", "cable"]);
+            end.ip(&["link", "set", "cable", "up"]);
         }
-        cable
+        Cable { server, client }
     }
 
     /// Takes the server's end down.
     fn pull(&self) {
-        ip(&["-n", &self.server, "link", "set", "cable", "down"]);
+        self.server.ip(&["link", "set", "cable", "down"]);
     }
 
     fn plug(&self) {
-        ip(&["-n", &self.server, "link", "set", "cable", "up"]);
+        self.server.ip(&["link", "set", "cable", "up"]);
     }
-}
-
-impl Drop for Cable {
-    fn drop(&mut self) {
-        for name in [&self.server, &self.client] {
-            finish(command("ip").args(["netns", "delete", name]));
-        }
-    }
-}
-
-/// `inner`, run in a namespace; `ip netns exec` becomes it, so the pid stays.
-fn within(namespace: &str, inner: &Command) -> Process {
-    let mut outer = command("ip");
-    outer.args(["netns", "exec", namespace]).arg(inner.get_program()).args(inner.get_args());
-    for (key, value) in inner.get_envs() {
-        outer.env(key, value.unwrap_or_default());
-    }
-    Process::start(&mut outer)
 }
 
 #[test]
@@ -80,9 +53,9 @@ fn the_flow_resumes_when_the_link_comes_back() {
     let feed = Feed::new(&site.path("source"), Mood::Good);
     site.set_device(feed.path());
     let alice = site.enroll("alice");
-    let server = within(&cable.server, &site.server_command());
+    let server = cable.server.start(&site.server_command());
     server.wait_for(READY);
-    let mut client = within(&cable.client, &site.client_command(&alice, "type = \"stdout\""));
+    let mut client = cable.client.start(&site.client_command(&alice, "type = \"stdout\""));
     client.wait_for_bytes(PLENTY);
 
     // A glitch that TCP itself heals.
@@ -117,9 +90,9 @@ fn a_client_that_starts_before_its_network_gets_there() {
     cable.pull();
     let site = Site::at(&format!("{SERVER_ADDRESS}:8989"), "/dev/urandom");
     let alice = site.enroll("alice");
-    let server = within(&cable.server, &site.server_command());
+    let server = cable.server.start(&site.server_command());
     server.wait_for(READY);
-    let client = within(&cable.client, &site.client_command(&alice, "type = \"stdout\""));
+    let client = cable.client.start(&site.client_command(&alice, "type = \"stdout\""));
     wait::until_true("the client has tried", || !client.log_text().is_empty());
     cable.plug();
     wait::until("the flow starts", Duration::from_secs(90), || {

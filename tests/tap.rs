@@ -198,7 +198,7 @@ fn a_server_without_the_socket_serves_all_others_and_says_why() {
     let bob = other.enroll("bob");
     let mut second = other.start_server();
     let line = second.wait_for("will find no server at");
-    assert!(line.contains("another server listens there"), "{line}");
+    assert!(line.contains("another netrng listens there"), "{line}");
     other.start_client(&bob).wait_for_bytes(1);
     second.terminate();
     assert!(UnixStream::connect(site.path("tap.sock")).is_ok(), "taken away by another server");

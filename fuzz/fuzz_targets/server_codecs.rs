@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use netrng::keys::PrivateKey;
 use netrng::wire::hedge::{FRESH_LEN, Hedge};
+use netrng::wire::http::HttpServer;
 use netrng::wire::native::Responder;
 use netrng::wire::plain::PlainServer;
 use netrng::wire::{CodecError, Request, ServerCodec};
@@ -39,6 +40,14 @@ fuzz_target!(|data: &[u8]| {
     let named = [&[0, 1, 4], data].concat();
     let cut = 3 + front.len();
     assert_eq!(requests(plain(), &[&named]), requests(plain(), &[&named[..cut], &named[cut..]]));
+    // A visitor says one thing, however it comes.
+    let http = || HttpServer::new(Arc::from(["a.b".to_owned()]));
+    let (seen, error) = requests(http(), &[data]);
+    assert!(seen.len() <= 1 && error.is_none(), "{seen:?}");
+    assert_eq!((seen, error), requests(http(), &[front, back]));
+    let asked = [b"GET /ready HTTP/1.1\r\nHost: ", data].concat();
+    let (seen, _) = requests(http(), &[&asked]);
+    assert_eq!(seen, requests(http(), &[&asked[..cut], &asked[cut..]]).0);
     let hedge = Arc::new(Mutex::new(Hedge::new(PrivateKey::new([1; 32]), nothing)));
     let responder = || Responder::new(&PrivateKey::new([2; 32]), Arc::clone(&hedge));
     let (seen, _) = requests(responder(), &[front, back]);

@@ -27,7 +27,7 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// The longest that a server's BYE can keep us away: a month in that field is a fault.
 const BYE_WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Addresses of one name that are tried in an attempt.
+/// Addresses of one name that are tried in an attempt; of more, others the next time.
 const ADDRESSES_MAX: usize = 8;
 /// How often one upstream's WAIT is said aloud.
 const SAY_WAIT_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -140,7 +140,7 @@ impl Fetcher {
     fn connect(&self, address: &Address) -> Result<Option<Session>, FetchError> {
         let name = &self.upstream.name;
         let mut error = FetchError::Resolve(std::io::ErrorKind::NotFound.into());
-        for place in resolve(address)? {
+        for place in resolve(address, (self.random)())? {
             if self.stop.is_released() {
                 return Ok(None);
             }
@@ -262,7 +262,13 @@ impl Fetcher {
     }
 }
 
-fn resolve(address: &Address) -> Result<Vec<SocketAddr>, FetchError> {
+/// The addresses that the name has now. The first is drawn: resolvers sort, so many clients of
+/// one name would else all come to the same.
+fn resolve(address: &Address, random: u64) -> Result<Vec<SocketAddr>, FetchError> {
     let addresses = (address.host.as_str(), address.port).to_socket_addrs();
-    Ok(addresses.map_err(FetchError::Resolve)?.take(ADDRESSES_MAX).collect())
+    let mut addresses: Vec<_> = addresses.map_err(FetchError::Resolve)?.collect();
+    let first = random % addresses.len().max(1) as u64;
+    addresses.rotate_left(usize::try_from(first).unwrap_or(0));
+    addresses.truncate(ADDRESSES_MAX);
+    Ok(addresses)
 }

@@ -3,6 +3,7 @@
 //! Owns the counters; `status` renders them.
 
 use crate::moment::Moment;
+use crate::status::Row;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,13 +26,13 @@ pub enum FetchState {
     Stopped,
 }
 
-const STATES: [FetchState; 6] = [
-    FetchState::Connecting,
-    FetchState::Asking,
-    FetchState::Waiting,
-    FetchState::Full,
-    FetchState::BackingOff,
-    FetchState::Stopped,
+const STATES: [(FetchState, &str); 6] = [
+    (FetchState::Connecting, "connecting"),
+    (FetchState::Asking, "asking"),
+    (FetchState::Waiting, "waiting"),
+    (FetchState::Full, "full"),
+    (FetchState::BackingOff, "backing-off"),
+    (FetchState::Stopped, "stopped"),
 ];
 
 /// The counters of one upstream.
@@ -59,7 +60,24 @@ impl FetchStatus {
 
     /// What the thread is doing.
     pub fn state(&self) -> FetchState {
-        STATES.get(usize::from(self.state.load(Relaxed))).copied().unwrap_or_default()
+        STATES[usize::from(self.state.load(Relaxed))].0
+    }
+
+    /// All of it at `now`.
+    pub fn report(&self, now: Moment) -> Row {
+        use FetchState::{Asking, Full, Waiting};
+        let (state, name) = STATES[usize::from(self.state.load(Relaxed))];
+        let mut row = Row::default();
+        row.note("name", &self.name);
+        row.word("state", name);
+        row.flag("up", matches!(state, Asking | Waiting | Full));
+        row.count("sessions", self.sessions.load(Relaxed));
+        row.count("failures", self.failures.load(Relaxed));
+        row.count("received_bytes", self.bytes.load(Relaxed));
+        row.count("received_samples", self.samples.load(Relaxed));
+        row.age("last_sample_age_seconds", self.last_sample().map(|at| now.since(at)));
+        row.note("last_error", &self.last_error().unwrap_or_default());
+        row
     }
 
     /// When the last sample came; `None`: none yet.
@@ -98,7 +116,7 @@ mod tests {
     #[test]
     fn every_state_comes_back_as_it_was_stored() {
         let status = FetchStatus::new("a");
-        for state in STATES {
+        for (state, _) in STATES {
             status.enter(state);
             assert_eq!(status.state(), state);
         }

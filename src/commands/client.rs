@@ -1,6 +1,7 @@
 //! `client`: fetch threads and the feed thread, joined by a channel, or by a link between two
 //! processes; for as long as is asked.
 
+use super::client_status::{self, SinkView, Told};
 use super::halves::{self, Half, NeedsRoot};
 use super::{Exit, Failure, signals};
 use crate::client::{self, Address, Fetchers, Upstream};
@@ -53,6 +54,10 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
              a program",
         ));
     }
+    // Whoever runs until the kernel is seeded may do so beside the daemon proper.
+    let socket = config.status_socket.as_deref().filter(|_| until == Until::Stopped);
+    let (_status_socket, status_listener) =
+        socket.and_then(|path| client_status::open(path, config.user.as_deref())).unzip();
     let needs = if config.sink == Sink::Stdout { NeedsRoot::Never } else { NeedsRoot::Sink };
     let Some(part) = halves::part(config.user.as_deref(), needs)? else { return Ok(()) };
     let (stop_signal, reload_signal) = (part.stop, part.reload);
@@ -69,7 +74,19 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
         Half::Root(_) => (until, Level::Debug),
         Half::Network(_) => (Until::Stopped, Level::Debug),
     };
-    let (ended, fetchers) = start(config, part.half, &stop)?;
+    let sink_kind = config.sink.kind();
+    let (ended, network) = start(config, part.half, &stop)?;
+    let fetchers = match network {
+        None => None,
+        Some((fetchers, sink)) => {
+            let upstreams = fetchers.statuses.clone();
+            let told = Told { started: sys::now(), sink_kind, sink, upstreams };
+            if let Some(listener) = status_listener {
+                client_status::answer(listener, told)?;
+            }
+            Some(fetchers)
+        }
+    };
     let (signalled, signal) = crossbeam_channel::bounded(1);
     let wait_for_signal = move || {
         signals::wait(&stop_signal);
@@ -96,12 +113,13 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
 /// How the feeding ended; see [`sink::Feed`].
 type FeedEnded = Receiver<Result<(), SinkError>>;
 
-/// Starts the threads that this process has, by the half that it is.
+/// Starts the threads that this process has, by the half that it is. Where the network is, the
+/// fetch threads and where the sink's figures are.
 fn start(
     config: ClientConfig,
     half: Half,
     stop: &Latch,
-) -> Result<(FeedEnded, Option<Fetchers>), Failure> {
+) -> Result<(FeedEnded, Option<(Fetchers, SinkView)>), Failure> {
     let (samples, received) = crossbeam_channel::bounded(0);
     let request_size = config.sink.request_size(config.upstreams.len());
     let fetch = |upstreams: Vec<Upstream>| {
@@ -112,19 +130,20 @@ fn start(
     match half {
         Half::Whole => {
             let feed = sink::start(&config.sink, received, stop, sys::random::jitter)?;
-            Ok((feed.ended, Some(fetch(config.upstreams)?)))
+            Ok((feed.ended, Some((fetch(config.upstreams)?, SinkView::Here(feed.status)))))
         }
-        Half::Network([link, _]) => {
+        Half::Network([link, figures]) => {
             let ended = give(link, received, stop.clone())?;
-            Ok((ended, Some(fetch(config.upstreams)?)))
+            Ok((ended, Some((fetch(config.upstreams)?, SinkView::There(figures)))))
         }
-        Half::Root([link, _]) => {
+        Half::Root([link, figures]) => {
             // With all keys: this half needs none.
             drop(config.upstreams);
             let (wish, wishes) = crossbeam_channel::bounded(1);
             let intake = Intake { samples: received, wishes: Some(wish) };
             let feed = sink::start(&config.sink, intake, stop, sys::random::jitter)?;
             spawn("draw", Box::new(move || draw(&link, &wishes, &samples)))?;
+            client_status::tell_the_other(figures, feed.status)?;
             Ok((feed.ended, None))
         }
     }

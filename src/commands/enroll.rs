@@ -47,8 +47,10 @@ pub fn enroll(path: &Path, name: &str, address: Option<&str>) -> Result<(), Fail
     // From here on alone: two enrolments at once must not lose each other's client.
     let file = &server.clients_file;
     let cannot_add = |error: io::Error| {
-        let text = format_args!("{}: cannot add the client: {error}", file.display());
-        Failure::new(Exit::Config, text)
+        Failure::new(
+            Exit::Config,
+            format_args!("{}: cannot add the client: {error}", file.display()),
+        )
     };
     let _lock = lock_folder(folder_of(file)).map_err(cannot_add)?;
     let clients = config::load_clients(file, &server.defaults)?;

@@ -39,7 +39,7 @@ const DEAF_FOR: Duration = Duration::from_millis(100);
 /// From SIGTERM to SIGKILL: longer than a half takes to end its children, and then itself.
 const END_PATIENCE: Duration = Duration::from_secs(12);
 
-/// The links between two halves; the client uses the first only.
+/// The links between two halves. A client's: samples, and the sink's figures.
 pub type Links = [UnixStream; 2];
 
 /// What this process is.
@@ -124,12 +124,14 @@ pub(super) fn look_up(name: &str) -> Result<User, Failure> {
 
 fn weak_way(name: &str, doors::WeakWay { folder, path }: &doors::WeakWay) -> Failure {
     let (folder, path) = (folder.display(), path.display());
-    let text = format_args!(
-        "user = \"{name}\": that user can change {folder}, which is on the way to {path}, and so \
+    Failure::new(
+        Exit::Config,
+        format_args!(
+            "user = \"{name}\": that user can change {folder}, which is on the way to {path}, and so \
          have root open any other file: make {folder} root's alone to write (chown root, chmod \
          go-w), or keep the file elsewhere"
-    );
-    Failure::new(Exit::Config, text)
+        ),
+    )
 }
 
 /// The user of that name, whoever asks.

@@ -7,6 +7,7 @@
 pub mod assess;
 pub mod check;
 pub mod client;
+mod client_status;
 pub mod demo;
 pub mod enroll;
 pub mod halves;
@@ -16,6 +17,7 @@ pub mod server;
 pub mod setup;
 pub mod signals;
 mod socket_file;
+pub mod status;
 pub mod tap;
 
 use crate::config::ConfigError;
@@ -45,9 +47,9 @@ pub enum Exit {
     NotSeeded = 7,
     /// The demo's verdict is bad.
     Verdict = 8,
-    /// There is no server on this machine to tap.
+    /// There is no server on this machine to tap, or no daemon to ask for its status.
     NoServer = 9,
-    /// The server of this machine does not serve this user.
+    /// The daemon of this machine does not serve this user.
     Refused = 10,
 }
 

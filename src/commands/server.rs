@@ -1,5 +1,6 @@
 //! `server`: the reader thread and the event loop, from the configuration to the last BYE.
 
+use super::client_status;
 use super::halves::{self, Half, NeedsRoot};
 use super::socket_file::SocketFile;
 use super::{Exit, Failure};
@@ -19,6 +20,7 @@ use crate::sys::{self, doors};
 use crate::wire::Protocol;
 use crate::wire::egd::EgdServer;
 use crate::wire::hedge::Hedge;
+use crate::wire::http::HttpServer;
 use crate::wire::native::{Responder, SharedHedge, public_key};
 use crate::wire::plain::PlainServer;
 use ::log::{error, info, warn};
@@ -54,6 +56,13 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
         listeners.push(open(listener, &mut socket_files)?);
     }
     let _tap_socket = config.tap_socket.as_deref().and_then(|path| open_tap(path, &mut listeners));
+    let user = config.user.as_deref();
+    let status = config.status_socket.as_deref().and_then(|path| client_status::open(path, user));
+    let _status_socket = status.map(|(socket, listener)| {
+        let rule = Arc::new(ListenerRule::new(Protocol::Http));
+        listeners.push(Listening { socket: Bound::Unix(listener), rule });
+        socket
+    });
     info!("public key {}", public_key(&config.private_key));
     if let Some(missing) = &config.clients.missing {
         warn!("no clients yet: {missing}");
@@ -145,6 +154,7 @@ fn codecs(private_key: PrivateKey, hedge: SharedHedge) -> MakeCodec {
     Box::new(move |rule: &ListenerRule| match rule.protocol {
         Protocol::Native => Box::new(Responder::new(&private_key, Arc::clone(&hedge))),
         Protocol::Plain => Box::new(PlainServer::default()),
+        Protocol::Http => Box::new(HttpServer::new(Arc::clone(&rule.names))),
         Protocol::Egd => Box::new(EgdServer::new(rule.greet_len, std::process::id())),
     })
 }
@@ -165,8 +175,8 @@ fn seed(hedge: SharedHedge) -> Option<Box<dyn FnOnce(Sample) + Send>> {
 /// SIGHUP: clients and limits anew. Broken files change nothing, and the log says why.
 fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
     let fixed = |config: &ServerConfig| {
-        let addresses =
-            (config.listen.clone(), config.listeners.clone(), config.tap_socket.clone());
+        let sockets = (config.tap_socket.clone(), config.status_socket.clone());
+        let addresses = (config.listen.clone(), config.listeners.clone(), sockets);
         (addresses, config.source.clone(), public_key(&config.private_key))
     };
     let started = fixed(started);
@@ -174,7 +184,7 @@ fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
         Ok(Config::Server(config)) => {
             if fixed(&config) != started {
                 warn!(
-                    "{}: listen, [[listen]], tap-socket, [source] and the server's key take effect with a restart only",
+                    "{}: listen, [[listen]], tap-socket, status-socket, [source] and the server's key take effect with a restart only",
                     path.display()
                 );
             }
@@ -215,7 +225,7 @@ pub(super) fn native(listener: TcpListener) -> Listening {
 
 /// Listens for `netrng tap` as well. Without that socket all others are still served.
 fn open_tap(path: &Path, listeners: &mut Vec<Listening>) -> Option<SocketFile> {
-    match SocketFile::make(path, TAP_SOCKET_MODE) {
+    match SocketFile::make(path, TAP_SOCKET_MODE, None) {
         Ok((tap_socket, listener)) => {
             info!("listening on {}", path.display());
             let socket = Bound::Unix(listener);
@@ -250,9 +260,11 @@ fn open(listener: &ListenConfig, files: &mut Vec<SocketFile>) -> Result<Listenin
             Bound::Tcp(socket)
         }
         Place::Unix(path, mode) => {
-            let (file, socket) = SocketFile::make(path, *mode).map_err(|error| {
-                let text = format_args!("cannot listen on {}: {error}", path.display());
-                Failure::new(Exit::Bind, text)
+            let (file, socket) = SocketFile::make(path, *mode, None).map_err(|error| {
+                Failure::new(
+                    Exit::Bind,
+                    format_args!("cannot listen on {}: {error}", path.display()),
+                )
             })?;
             info!("listening on {} for {}", path.display(), rule.protocol);
             files.push(file);
@@ -265,11 +277,13 @@ fn open(listener: &ListenConfig, files: &mut Vec<SocketFile>) -> Result<Listenin
 /// Listens on every address. A family that this machine does not have is passed over, as
 /// long as another is left.
 fn listen_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
-    // One is for the tap socket.
-    if addresses.len() >= LISTENERS_MAX {
-        let most = LISTENERS_MAX - 1;
-        let text = format_args!("listen: {} addresses, at most {most}", addresses.len());
-        return Err(Failure::new(Exit::Config, text));
+    // Two are for the unix sockets.
+    if addresses.len() > LISTENERS_MAX - 2 {
+        let most = LISTENERS_MAX - 2;
+        return Err(Failure::new(
+            Exit::Config,
+            format_args!("listen: {} addresses, at most {most}", addresses.len()),
+        ));
     }
     let mut listeners = Vec::new();
     let mut unsupported = None;

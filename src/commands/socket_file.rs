@@ -1,9 +1,10 @@
-//! A unix socket's file: where programs of this machine find the server.
+//! A unix socket's file: where programs of this machine find a daemon.
 //!
-//! Owns the file: made at the server's start in place of one that a dead server left, and
-//! removed at its end. Who is served decides the server, by the user that the kernel says is
+//! Owns the file: made at the daemon's start in place of one that a dead one left, and
+//! removed at its end. Who is served decides the daemon, by the user that the kernel says is
 //! there.
 
+use crate::sys::privilege::User;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Permissions};
 use std::io;
@@ -25,11 +26,16 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Makes the socket with these permissions, its folder if that is missing, and listens.
+    /// Makes the socket with these permissions, its folder if that is missing, and listens. Its
+    /// group is that of `shared_with`, if that is not whoever we are.
     ///
     /// # Errors
     /// Why it cannot be had, in words.
-    pub fn make(path: &Path, mode: u32) -> Result<(SocketFile, UnixListener), String> {
+    pub fn make(
+        path: &Path,
+        mode: u32,
+        shared_with: Option<&User>,
+    ) -> Result<(SocketFile, UnixListener), String> {
         clear(path)?;
         let cannot = |error: io::Error| format!("it cannot be made: {error}");
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
@@ -41,6 +47,9 @@ impl SocketFile {
         let tap_socket =
             SocketFile { path: path.to_owned(), maker: std::process::id(), made: identity(path) };
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(cannot)?;
+        if let Some(user) = shared_with.filter(|user| !user.is_us()) {
+            user.share(path).map_err(cannot)?;
+        }
         Ok((tap_socket, listener))
     }
 }
@@ -62,14 +71,14 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-/// Removes the socket of a dead server.
+/// Removes the socket of a dead daemon.
 fn clear(path: &Path) -> Result<(), String> {
     let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() {
         return Err("something else than a socket is there; move it away".to_owned());
     }
     if is_alive(path) {
-        return Err("another server listens there; stop it, or give this one another".to_owned());
+        return Err("another netrng listens there; stop it, or give this one another".to_owned());
     }
     fs::remove_file(path).map_err(|error| format!("the old one cannot be removed: {error}"))
 }
@@ -98,15 +107,15 @@ mod tests {
     fn a_dead_servers_socket_is_replaced_and_a_live_ones_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/tap.sock");
-        let (tap, listener) = SocketFile::make(&path, 0o666).unwrap();
+        let (tap, listener) = SocketFile::make(&path, 0o666, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
-        let refusal = SocketFile::make(&path, 0o666).err().unwrap();
-        assert!(refusal.contains("another server listens there"), "{refusal}");
+        let refusal = SocketFile::make(&path, 0o666, None).err().unwrap();
+        assert!(refusal.contains("another netrng listens there"), "{refusal}");
         assert!(UnixStream::connect(&path).is_ok(), "untouched");
         // Dead, and nobody tidied up.
         std::mem::forget(tap);
         drop(listener);
-        let (tap, _listener) = SocketFile::make(&path, 0o666).unwrap();
+        let (tap, _listener) = SocketFile::make(&path, 0o666, None).unwrap();
         assert!(UnixStream::connect(&path).is_ok());
         drop(tap);
         assert!(!path.exists(), "removed at the end");
@@ -117,17 +126,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tap.sock");
         fs::write(&path, "a letter").unwrap();
-        let refusal = SocketFile::make(&path, 0o666).err().unwrap();
+        let refusal = SocketFile::make(&path, 0o666, None).err().unwrap();
         assert!(refusal.contains("something else than a socket"), "{refusal}");
         assert_eq!(fs::read(&path).unwrap(), b"a letter");
         fs::remove_file(&path).unwrap();
-        let (tap, _listener) = SocketFile::make(&path, 0o666).unwrap();
+        let (tap, _listener) = SocketFile::make(&path, 0o666, None).unwrap();
         fs::remove_file(&path).unwrap();
         let _other = UnixListener::bind(&path).unwrap();
         drop(tap);
         assert!(path.exists(), "another's");
         let refusal =
-            SocketFile::make(&folder.path().join("no/such/tap.sock"), 0o666).err().unwrap();
+            SocketFile::make(&folder.path().join("no/such/tap.sock"), 0o666, None).err().unwrap();
         assert!(refusal.contains("cannot be made: "), "{refusal}");
     }
 }

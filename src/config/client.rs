@@ -10,10 +10,11 @@ use crate::client::Upstream;
 use crate::keys::PrivateKey;
 use crate::sink::{DEFAULT_CREDIT, Sink};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The keys of `[client]`.
-pub(super) const OWN_KEYS: &[&str] = &["private-key", "private-key-file"];
+pub(super) const OWN_KEYS: &[&str] = &["private-key", "private-key-file", "status-socket"];
 
 /// The keys of `[sink]`.
 pub(super) const SINK_KEYS: &[&str] = &["type", "rngd-command", "path", "credit", "interval"];
@@ -36,6 +37,8 @@ pub struct ClientConfig {
     pub upstreams: Vec<Upstream>,
     /// Where the bytes go.
     pub sink: Sink,
+    /// Where `netrng status` finds it; `None`: nowhere.
+    pub status_socket: Option<PathBuf>,
     /// Whom the half with the network runs as; `None`: all of it as whoever started it.
     pub user: Option<String>,
     /// Where the log goes.
@@ -64,7 +67,9 @@ pub(super) fn read(top: &Table<'_>) -> Result<ClientConfig, ConfigError> {
         upstreams.push(upstream);
     }
     let sink = read_sink(&top.table("sink")?)?;
-    Ok(ClientConfig { upstreams, sink, user, log_to })
+    let status_socket =
+        super::server::read_socket(&client, "status-socket", super::DEFAULT_CLIENT_STATUS)?;
+    Ok(ClientConfig { upstreams, sink, status_socket, user, log_to })
 }
 
 fn read_sink(table: &Table<'_>) -> Result<Sink, ConfigError> {

@@ -26,11 +26,14 @@ pub(super) const LISTEN_KEYS: &[&str] = &[
     "max-sessions",
     "greet",
     "balancers",
+    "names",
 ];
 /// Keys for peers that the clients file does not know.
 const GUEST_KEYS: &[&str] = &["weight", "limit", "max-sessions"];
 /// Keys for addresses of a network.
 const NETWORK_KEYS: &[&str] = &["allow-plaintext", "allowed", "balancers"];
+/// What a name looks like.
+const NAMES: &str = "a name such as \"rng.example.org\"";
 /// What EGD can say at once.
 const GREET: RangeInclusive<u32> = 0..=255;
 /// A socket that everybody may use: who draws there gets a share, and no more.
@@ -62,7 +65,24 @@ pub(super) fn read(top: &Table<'_>) -> Result<Vec<ListenConfig>, ConfigError> {
         let count = tables.len();
         return Err(entry.fail(format!("{count} tables; want at most {LISTEN_MAX}; remove some")));
     }
-    tables.iter().map(read_one).collect()
+    let mut listeners: Vec<ListenConfig> = Vec::new();
+    for table in &tables {
+        let mut listener = read_one(table)?;
+        listener.rule.name = name(&listener.rule, &listeners);
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Where guests are worth the same, they are the same; elsewhere each listener's rule holds.
+fn name(rule: &ListenerRule, others: &[ListenConfig]) -> String {
+    let worth = |rule: &ListenerRule| (rule.weight, rule.limit_bytes_per_s, rule.max_sessions);
+    let others = || others.iter().map(|o| &o.rule).filter(|o| o.protocol == rule.protocol);
+    match others().find(|other| worth(other) == worth(rule)) {
+        Some(same) => same.name.clone(),
+        None if others().next().is_none() => rule.name.clone(),
+        None => format!("{}-{}", rule.name, others().count() + 1),
+    }
 }
 
 fn read_one(table: &Table<'_>) -> Result<ListenConfig, ConfigError> {
@@ -72,7 +92,8 @@ fn read_one(table: &Table<'_>) -> Result<ListenConfig, ConfigError> {
     let protocol = match entry.text() {
         Some("netrng") => Protocol::Native,
         Some("egd") => Protocol::Egd,
-        _ => return Err(entry.want("\"netrng\" or \"egd\"")),
+        Some("http") => Protocol::Http,
+        _ => return Err(entry.want("\"netrng\", \"egd\" or \"http\"")),
     };
     refuse_keys(table, protocol)?;
     let (place, is_exposed) = read_place(table, protocol)?;
@@ -95,6 +116,13 @@ fn read_one(table: &Table<'_>) -> Result<ListenConfig, ConfigError> {
     if let Some(entry) = table.entry("greet") {
         rule.greet_len = u8::try_from(entry.count(GREET)?).expect("within GREET");
     }
+    if let Some(entry) = table.entry("names") {
+        let mut names = Vec::new();
+        for item in entry.list(LISTEN_MAX, "names of this machine")? {
+            names.push(item.text().ok_or_else(|| item.want(NAMES))?.to_owned());
+        }
+        rule.names = names.into();
+    }
     Ok(ListenConfig { place, rule, is_exposed })
 }
 
@@ -106,6 +134,11 @@ fn refuse_keys(table: &Table<'_>, protocol: Protocol) -> Result<(), ConfigError>
     };
     if protocol != Protocol::Egd {
         refuse(&["greet"], "is only for protocol = \"egd\"; remove it")?;
+    }
+    if protocol == Protocol::Http {
+        refuse(&["balancers"], "has no effect with protocol = \"http\"; remove it")?;
+    } else {
+        refuse(&["names"], "is only for protocol = \"http\"; remove it")?;
     }
     if !protocol.has_guests() {
         refuse(GUEST_KEYS, "stands in the clients file for those who have keys; remove it here")?;
@@ -156,4 +189,29 @@ fn read_mode(entry: &Entry<'_>) -> Result<u32, ConfigError> {
     let digits = entry.text().filter(|text| matches!(text.len(), 3 | 4));
     let mode = digits.and_then(|text| u32::from_str_radix(text, 8).ok());
     mode.filter(|mode| *mode <= 0o777).ok_or_else(|| entry.want("permissions such as \"0660\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_share_guests_that_are_worth_the_same() {
+        let mut listeners: Vec<ListenConfig> = Vec::new();
+        for (protocol, weight) in [
+            (Protocol::Egd, 1),
+            (Protocol::Native, 1),
+            (Protocol::Egd, 2),
+            (Protocol::Egd, 1),
+            (Protocol::Egd, 3),
+            (Protocol::Egd, 2),
+        ] {
+            let mut rule = ListenerRule { weight, ..ListenerRule::new(protocol) };
+            rule.name = name(&rule, &listeners);
+            let place = Place::Unix(PathBuf::from("/run/socket"), SOCKET_MODE);
+            listeners.push(ListenConfig { place, rule, is_exposed: false });
+        }
+        let names: Vec<_> = listeners.iter().map(|listener| listener.rule.name.as_str()).collect();
+        assert_eq!(names, ["egd", "netrng", "egd-2", "egd", "egd-4", "egd-2"]);
+    }
 }

@@ -39,6 +39,10 @@ pub const DEFAULT_PATH: &str = platform::CONFIG_PATH;
 pub const DEFAULT_CLIENTS_PATH: &str = platform::CLIENTS_PATH;
 /// Where a server listens for `netrng tap` unless `tap-socket` says otherwise.
 pub const DEFAULT_TAP_SOCKET: &str = platform::TAP_SOCKET;
+/// Where a server listens for `netrng status` unless `status-socket` says otherwise.
+pub const DEFAULT_SERVER_STATUS: &str = "/run/netrng/server.sock";
+/// The same for a client.
+pub const DEFAULT_CLIENT_STATUS: &str = "/run/netrng/client.sock";
 /// The native protocol's TCP port.
 pub const DEFAULT_PORT: u16 = 8989;
 
@@ -125,6 +129,14 @@ impl Config {
     /// [`ConfigError`] for the first mistake.
     pub fn draft(text: &str, path: &Path) -> Result<Config, ConfigError> {
         read(&File::draft(text, path))
+    }
+
+    /// Where it listens for `netrng status`, if anywhere.
+    pub fn status_socket(&self) -> Option<&Path> {
+        match self {
+            Config::Server(server) => server.status_socket.as_deref(),
+            Config::Client(client) => client.status_socket.as_deref(),
+        }
     }
 
     /// As [`Config::load`], from a text that stands for the file at `path`. The text itself

@@ -21,6 +21,7 @@ use std::time::Duration;
 pub(super) const SERVER_KEYS: &[&str] = &[
     "listen",
     "tap-socket",
+    "status-socket",
     "private-key",
     "private-key-file",
     "clients-file",
@@ -70,6 +71,8 @@ pub struct ServerConfig {
     pub listeners: Vec<ListenConfig>,
     /// Where `netrng tap` finds the server; `None`: nowhere.
     pub tap_socket: Option<PathBuf>,
+    /// Where `netrng status` finds it; `None`: nowhere.
+    pub status_socket: Option<PathBuf>,
     /// The server's own key.
     pub private_key: PrivateKey,
     /// Where the clients stand; `netrng enroll` appends to it.
@@ -106,15 +109,13 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
         true => Clients::default(),
         false => clients::load_clients(&clients_file, &defaults)?,
     };
-    let tap_socket = server.entry("tap-socket");
-    let tap_socket = tap_socket.map_or_else(
-        || Ok(Some(super::DEFAULT_TAP_SOCKET.into())),
-        |entry| read_tap_socket(&entry),
-    )?;
+    let tap_socket = read_socket(&server, "tap-socket", super::DEFAULT_TAP_SOCKET)?;
+    let status_socket = read_socket(&server, "status-socket", super::DEFAULT_SERVER_STATUS)?;
     Ok(ServerConfig {
         listen,
         listeners: listen::read(top)?,
         tap_socket,
+        status_socket,
         private_key,
         clients_file,
         clients,
@@ -151,11 +152,17 @@ fn read_listen(entry: Entry<'_>) -> Result<Vec<SocketAddr>, ConfigError> {
     Ok(listen)
 }
 
-fn read_tap_socket(entry: &Entry<'_>) -> Result<Option<PathBuf>, ConfigError> {
+/// The path of a unix socket; `None` for "none".
+pub(super) fn read_socket(
+    table: &Table<'_>,
+    key: &'static str,
+    default: &str,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(entry) = table.entry(key) else { return Ok(Some(default.into())) };
     if entry.text() == Some("none") {
         return Ok(None);
     }
-    read_socket_path(entry).map(Some).map_err(|error| error.or("none"))
+    read_socket_path(&entry).map(Some).map_err(|error| error.or("none"))
 }
 
 pub(super) fn read_socket_path(entry: &Entry<'_>) -> Result<PathBuf, ConfigError> {

@@ -12,6 +12,7 @@ use crate::server::{ClientRule, Identity};
 use crate::sink::Sink;
 use crate::wire::Protocol;
 use std::fmt::{self, Display, Formatter};
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// What stands for a secret.
@@ -46,10 +47,8 @@ impl Display for ServerConfig {
         write_user(f, self.user.as_deref())?;
         writeln!(f, "log-to = \"{}\"\n\n[server]", self.log_to)?;
         writeln!(f, "listen = {}", list(&self.listen))?;
-        match &self.tap_socket {
-            Some(path) => writeln!(f, "tap-socket = {}", quoted(path.display()))?,
-            None => writeln!(f, "tap-socket = \"none\"")?,
-        }
+        write_socket(f, "tap-socket", self.tap_socket.as_deref())?;
+        write_socket(f, "status-socket", self.status_socket.as_deref())?;
         writeln!(f, "private-key = {HIDDEN}")?;
         writeln!(f, "clients-file = {}", quoted(self.clients_file.display()))?;
         writeln!(f, "max-clients = {}", limits.max_clients)?;
@@ -87,6 +86,13 @@ impl Display for ClientDefaults {
     }
 }
 
+fn write_socket(f: &mut Formatter<'_>, key: &str, path: Option<&Path>) -> fmt::Result {
+    match path {
+        Some(path) => writeln!(f, "{key} = {}", quoted(path.display())),
+        None => writeln!(f, "{key} = \"none\""),
+    }
+}
+
 fn write_user(f: &mut Formatter<'_>, user: Option<&str>) -> fmt::Result {
     user.map_or(Ok(()), |user| writeln!(f, "user = \"{user}\""))
 }
@@ -112,6 +118,9 @@ fn write_listener(f: &mut Formatter<'_>, listener: &ListenConfig) -> fmt::Result
         writeln!(f, "weight = {}", rule.weight)?;
         writeln!(f, "limit = \"{}\"", show_limit(rule.limit_bytes_per_s))?;
         writeln!(f, "max-sessions = {}", rule.max_sessions)?;
+    }
+    if !rule.names.is_empty() {
+        writeln!(f, "names = {}", list(&rule.names))?;
     }
     if rule.protocol == Protocol::Egd {
         writeln!(f, "greet = {}", rule.greet_len)?;
@@ -148,9 +157,11 @@ impl Display for ClientConfig {
             Kind::Address(address) => Some(&address.private_key),
             _ => None,
         });
+        writeln!(f, "\n[client]")?;
         if own_key.is_some() {
-            writeln!(f, "\n[client]\nprivate-key = {HIDDEN}")?;
+            writeln!(f, "private-key = {HIDDEN}")?;
         }
+        write_socket(f, "status-socket", self.status_socket.as_deref())?;
         self.upstreams.iter().try_for_each(|upstream| write_upstream(f, upstream, own_key))?;
         write_sink(f, &self.sink)
     }

@@ -11,8 +11,10 @@ use super::guests::ListenerRule;
 use super::roster::{Client, Roster};
 use super::schedule::Scheduler;
 use super::session::{EndReason, MESSAGES_BURST, Peer, Session, SessionId, State};
+use super::visits::Visits;
 use super::{ClientRule, Limits};
 use crate::moment::Moment;
+use crate::retry::Outage;
 use crate::sample::Sample;
 use crate::wire::{ByeReason, Protocol, Reply, ServerCodec, WaitReason};
 use log::{debug, info, warn};
@@ -69,6 +71,8 @@ pub struct Counters {
     pub parked: u64,
     /// Bytes that guests wanted to add to what we have; they were dropped.
     pub offered_bytes: u64,
+    /// Pages shown. Their sessions are in no other counter.
+    pub pages: u64,
 }
 
 /// Makes the server's side of a protocol for a new connection.
@@ -96,6 +100,8 @@ pub struct Server {
     dirty: Vec<SessionId>,
     /// Sessions that want what nobody waits for.
     pub(super) spare: VecDeque<SessionId>,
+    /// Balancers that do not say in whose name they come.
+    pub(super) balancers: Outage<EndReason>,
     /// Bytes in the stock.
     pub(super) stocked: usize,
     pub(super) ended: VecDeque<(SessionId, EndReason)>,
@@ -103,6 +109,7 @@ pub struct Server {
     /// Left over from a sample that was not given whole.
     pub(super) open: Sample,
     broken_promise: bool,
+    pub(super) visits: Visits,
     /// Somebody left a place or the line: look who can have it.
     pub(super) places_changed: bool,
     pub(super) counters: Counters,
@@ -128,11 +135,13 @@ impl Server {
             idle_check: None,
             dirty: Vec::new(),
             spare: VecDeque::new(),
+            balancers: Outage::new(),
             stocked: 0,
             ended: VecDeque::new(),
             source: SourceState::Starting,
             open: Sample::default(),
             broken_promise: false,
+            visits: Visits::default(),
             places_changed: false,
             counters: Counters::default(),
         };
@@ -184,28 +193,32 @@ impl Server {
         rule: &Arc<ListenerRule>,
         now: Moment,
     ) -> Option<SessionId> {
-        // A balancer comes in many names: the gate counts those.
+        let is_visit = rule.protocol == Protocol::Http;
+        // A balancer comes in many names: the gate counts those. A guest has nothing to prove:
+        // it costs no more than its refusal, and its sessions are counted elsewhere.
         let awaits_proxy = rule.is_balancer(peer);
-        if !awaits_proxy && let Err(refusal) = self.gate.enter(peer.origin(), now) {
+        let is_at_gate = !awaits_proxy && !is_visit && !rule.protocol.has_guests();
+        let admitted = match is_visit {
+            true => self.make_room_for_visit(now),
+            false => self.knock(peer, is_at_gate, awaits_proxy, now),
+        };
+        if let Err(refusal) = admitted {
             debug!("{peer} refused: {refusal}");
-            *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
-            return None;
-        }
-        if let Err(refusal) = self.make_room(peer, now) {
-            if !awaits_proxy {
-                self.gate.leave(peer.origin());
+            if !is_visit {
+                *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
             }
-            debug!("{peer} refused: {refusal}");
-            *self.counters.ended.entry(EndReason::Refused(refusal)).or_default() += 1;
             return None;
         }
         let deadline = now + self.limits.handshake_timeout;
         let session = Session {
             peer,
-            state: State::Handshaking { deadline },
+            state: match is_visit {
+                true => State::Visiting { deadline },
+                false => State::Handshaking { deadline },
+            },
             rule: Arc::clone(rule),
             awaits_proxy,
-            is_at_gate: !awaits_proxy,
+            is_at_gate,
             spare: None,
             codec: None,
             input: Vec::new(),
@@ -231,11 +244,20 @@ impl Server {
             }
         };
         self.sessions[id.0] = Some(session);
-        self.handshaking.insert((deadline, id));
+        match is_visit {
+            true => self.visits.open.push_back(id),
+            false => drop(self.handshaking.insert((deadline, id))),
+        }
         self.settle(id);
         if !awaits_proxy {
             self.welcome(id, now);
+            // Turned away at once: there is no connection yet that would have to be closed.
+            let is_in = self.session(id).is_some();
+            if !is_in {
+                self.ended.pop_back();
+            }
             self.promote(now);
+            return is_in.then_some(id);
         }
         Some(id)
     }
@@ -252,9 +274,11 @@ impl Server {
         if session.codec.is_none() && !session.input.is_empty() {
             let rule = Arc::clone(&session.rule);
             // Before the first byte a connection costs no cryptography, and a plain one never.
-            if rule.protocol == Protocol::Native
-                && let Err(refusal) = self.gate.begin_handshake(now)
-            {
+            let begun = match rule.protocol {
+                Protocol::Native => self.gate.begin_handshake(now),
+                _ => Ok(()),
+            };
+            if let Err(refusal) = begun {
                 return self.end(id, EndReason::Refused(refusal), now);
             }
             let codec = (self.make_codec)(&rule);
@@ -289,8 +313,14 @@ impl Server {
         } else if count > 0 || session.stuck_since.is_none() {
             session.stuck_since = Some(now);
         }
-        if let (State::Closing { reason, .. }, true) = (session.state, session.output.is_empty()) {
-            self.end(id, EndReason::Bye(reason), now);
+        let reason = match session.state {
+            _ if !session.output.is_empty() => None,
+            State::Closing { reason, .. } => Some(EndReason::Bye(reason)),
+            State::Shown { .. } => Some(EndReason::Shown),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            self.end(id, reason, now);
         } else {
             self.settle(id);
             self.handle_input(id, now);
@@ -450,9 +480,7 @@ impl Server {
     pub fn accepts_input(&self, id: SessionId) -> bool {
         self.sessions.get(id.0).and_then(Option::as_ref).is_some_and(|session| {
             let (input, output) = (session.input.len(), session.output.len());
-            input < INPUT_MAX
-                && output < OUTPUT_MAX
-                && !matches!(session.state, State::Closing { .. })
+            input < INPUT_MAX && output < OUTPUT_MAX && !session.is_ending()
         })
     }
 

@@ -7,18 +7,19 @@
 use super::core::{Server, SourceState};
 use super::guests::ListenerRule;
 use super::session::{EndReason, Peer, SessionId};
-use super::sockets::{Listener, Listening, Stream};
+use super::sockets::{Listener, Listening, Stream, drain};
 use super::{ClientRule, Limits};
 use crate::moment::Moment;
 use crate::sample::Sample;
-use crate::status::{SourceHealth, SourceStatus};
+use crate::status::{self, Snapshot, SourceHealth, SourceStatus, Value};
 use crate::stock::Stock;
 use crate::sys;
+use crate::wire::Protocol;
 use log::{debug, info, warn};
 use mio::net::UnixStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,6 +110,7 @@ pub struct EventLoop {
     seen_changes: Option<u64>,
     seen_read: (u64, Duration),
     is_ready: bool,
+    started: Moment,
     next_beat: Option<Moment>,
     stopping_until: Option<Moment>,
 }
@@ -148,6 +150,7 @@ impl EventLoop {
             seen_changes: None,
             seen_read: (0, Duration::ZERO),
             is_ready: false,
+            started: sys::now(),
             next_beat: None,
             stopping_until: None,
         })
@@ -189,13 +192,14 @@ impl EventLoop {
         self.accept(now);
         self.read_all(now);
         self.server.handle_timeout(now);
+        self.show_pages(now);
         self.close_ended();
         for _ in 0..ROUNDS_MAX {
             let stock = &self.setup.stock;
             self.server.handle_stocked(stock.bytes());
             let given = self.server.serve(&mut || stock.take(), now);
             self.flush(now);
-            if given == 0 {
+            if given == 0 && !self.server.is_asked() {
                 break;
             }
         }
@@ -213,10 +217,11 @@ impl EventLoop {
     /// How long to sleep: until the nearest deadline, not at all if there is work left, for
     /// ever if there is neither.
     fn timeout(&mut self, now: Moment) -> Option<Duration> {
-        let accept_pending =
-            self.accept_paused_until.is_none() && self.listeners.iter().any(|l| l.is_due(now));
-        let work_pending = !self.work.is_empty() || !self.at_the_door.is_empty();
-        if work_pending || accept_pending && self.is_accepting() {
+        let accept_pending = self.accept_paused_until.is_none()
+            && self.listeners.iter().any(|l| l.is_due(now) && self.is_open(l));
+        let work_pending =
+            !self.work.is_empty() || !self.at_the_door.is_empty() || self.server.is_asked();
+        if work_pending || accept_pending {
             return Some(Duration::ZERO);
         }
         if self.server.is_hungry(now) || !self.is_ready {
@@ -286,12 +291,14 @@ impl EventLoop {
 
     // ---- connections --------------------------------------------------------------------
 
-    fn is_accepting(&self) -> bool {
-        self.stopping_until.is_none() && self.setup.seed.is_none()
+    /// Whether connections are let in there: status needs no keys.
+    fn is_open(&self, listener: &Listener) -> bool {
+        let has_keys = self.setup.seed.is_none() || listener.rule.protocol == Protocol::Http;
+        self.stopping_until.is_none() && has_keys
     }
 
     fn accept(&mut self, now: Moment) {
-        if self.accept_paused_until.is_some_and(|at| at > now) || !self.is_accepting() {
+        if self.accept_paused_until.is_some_and(|at| at > now) {
             return;
         }
         self.accept_paused_until = None;
@@ -302,9 +309,13 @@ impl EventLoop {
             self.listeners[index].paused_until = None;
             let mut is_anybody_in = false;
             for _ in 0..ACCEPTS_MAX {
-                match self.listeners[index].accept() {
+                let listener = &self.listeners[index];
+                if !listener.ready || !self.is_open(listener) {
+                    break;
+                }
+                match listener.accept() {
                     Ok((socket, peer)) => {
-                        let rule = Arc::clone(&self.listeners[index].rule);
+                        let rule = Arc::clone(&listener.rule);
                         is_anybody_in |= self.admit(socket, peer, &rule, now);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -440,9 +451,9 @@ impl EventLoop {
             let Some(mut connection) = self.connections.get_mut(id.0).and_then(Option::take) else {
                 continue;
             };
-            if matches!(reason, EndReason::Bye(_)) {
+            if matches!(reason, EndReason::Bye(_) | EndReason::Shown) {
                 // Unread input would make the kernel reset the connection, and the peer lose
-                // our BYE.
+                // what we said last.
                 connection.socket.shutdown_write();
                 let mut rest = [0; READ_LEN];
                 for _ in 0..DRAIN_READS_MAX {
@@ -454,6 +465,37 @@ impl EventLoop {
             // Closing frees a descriptor: accepting may go on.
             self.accept_paused_until = None;
         }
+    }
+
+    /// Writes the pages that were asked for.
+    fn show_pages(&mut self, now: Moment) {
+        let Some(mut asked) = self.server.poll_page() else { return };
+        let snapshot = self.snapshot(now);
+        loop {
+            let (id, page) = asked;
+            self.server.handle_page(id, status::answer(page, &snapshot), now);
+            let Some(next) = self.server.poll_page() else { return };
+            asked = next;
+        }
+    }
+
+    fn snapshot(&self, now: Moment) -> Snapshot {
+        let mut source = self.setup.source.report(now);
+        let [samples, most] = self.setup.stock.level();
+        source.gauge("stock_samples", samples);
+        source.gauge("stock_samples_max", most);
+        source.gauge("stock_bytes", self.setup.stock.bytes() as u64);
+        let capacity = self.server.capacity_bytes_per_s();
+        source.put("capacity_bytes_per_second", Value::Gauge(capacity));
+        let unready = match self.setup.source.health() {
+            SourceHealth::Failed { kind, text } => {
+                ["the source failed (", kind, "): ", &text].concat()
+            }
+            SourceHealth::Good if self.is_ready => String::new(),
+            _ => "the source has not passed its start-up test yet".to_owned(),
+        };
+        let server = self.server.report(now.since(self.started), &unready);
+        Snapshot::of_server(server, source, self.server.report_clients(now))
     }
 
     // ---- source, signals ----------------------------------------------------------------
@@ -546,19 +588,5 @@ impl EventLoop {
     fn is_drained(&self, now: Moment) -> bool {
         let all_gone = self.connections.iter().all(Option::is_none);
         self.stopping_until.is_some_and(|until| all_gone || until <= now)
-    }
-}
-
-/// Empties a signal pipe; whether anything was in it.
-fn drain(pipe: &mut UnixStream) -> bool {
-    let mut buffer = [0; 64];
-    let mut any = false;
-    loop {
-        match pipe.read(&mut buffer) {
-            Ok(0) => return true,
-            Ok(_) => any = true,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return any,
-        }
     }
 }

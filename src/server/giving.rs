@@ -31,6 +31,11 @@ impl Server {
         given
     }
 
+    /// Whether somebody wants what nobody waits for, and is still to be told.
+    pub fn is_asked(&self) -> bool {
+        !self.spare.is_empty()
+    }
+
     /// Whether anybody waits for bytes, or there are none to be had.
     fn is_short(&mut self, now: Moment) -> bool {
         self.source != SourceState::Good || self.scheduler.has_turn(now)
@@ -56,7 +61,8 @@ impl Server {
                     true => None,
                     false => self.take_spare(id, count, stock, now),
                 };
-                if let Some(session) = self.session(id) {
+                // Who asks in vain is bounded by the clock.
+                if let (Some(session), Some(_)) = (self.session(id), &sample) {
                     session.earn_messages(MESSAGES_PER_ANSWER);
                 }
                 self.reply(id, Reply::Spare(sample.unwrap_or_default()), now);
@@ -64,7 +70,8 @@ impl Server {
         }
     }
 
-    /// Up to `count` bytes for a session while nobody else has a turn, booked as its client's.
+    /// Up to `count` bytes for a session while nobody has a turn, nor any other of its client
+    /// waits for the limit; booked as its client's.
     fn take_spare(
         &mut self,
         id: SessionId,
@@ -73,24 +80,25 @@ impl Server {
         now: Moment,
     ) -> Option<Sample> {
         let session = self.session(id).filter(|session| session.state == State::Served)?;
-        let flow = session.flow?;
+        let flow = session.flow.filter(|flow| self.wanted(*flow) == 0)?;
         // Its limit holds as for everybody.
         self.scheduler.set_want(flow, count.into(), now);
         let turn = self.scheduler.poll_turn(count as usize, now).filter(|turn| turn.flow == flow);
-        let piece = turn.and_then(|turn| {
-            if self.open.is_empty() {
-                self.open.append(stock()?);
-            }
-            let count = turn.at_most.min(count as usize).min(self.open.len());
-            self.scheduler.charge(flow, count, now);
-            Some(self.open.split_front(count))
+        let most = turn.map_or(0, |turn| turn.at_most.min(count as usize));
+        while self.open.len() < most {
+            let Some(sample) = stock() else { break };
+            self.open.append(sample);
+        }
+        let given = most.min(self.open.len());
+        let piece = (given > 0).then(|| {
+            self.scheduler.charge(flow, given, now);
+            self.counters.given_bytes += given as u64;
+            self.counters.given_samples += 1;
+            self.roster.record_given(flow, given as u64, now);
+            self.open.split_front(given)
         });
-        let given = piece.as_ref().map_or(0, Sample::len) as u64;
-        self.counters.given_bytes += given;
-        self.counters.given_samples += u64::from(given > 0);
-        self.roster.record_given(flow, given);
         if let Some(session) = self.session(id) {
-            session.given_bytes += given;
+            session.given_bytes += given as u64;
             session.active_at = now;
         }
         self.refresh_flow(flow, now);
@@ -131,7 +139,7 @@ impl Server {
         let result = session.encode(Reply::Sample(piece));
         self.counters.given_bytes += count as u64;
         self.counters.given_samples += 1;
-        self.roster.record_given(flow, count as u64);
+        self.roster.record_given(flow, count as u64, now);
         match result {
             Ok(()) => self.touch(id),
             Err(error) => self.end(id, EndReason::Codec(error), now),
@@ -165,14 +173,17 @@ impl Server {
     }
 
     pub(super) fn refresh_flow(&mut self, flow: FlowId, now: Moment) {
-        let Some(client) = self.roster.by_flow(flow) else { return };
-        let want = client
-            .sessions
-            .iter()
+        let want = self.wanted(flow);
+        self.scheduler.set_want(flow, want, now);
+    }
+
+    /// Bytes that the sessions of a client wait for and could take.
+    fn wanted(&self, flow: FlowId) -> u64 {
+        let sessions = self.roster.by_flow(flow).into_iter().flat_map(|client| &client.sessions);
+        sessions
             .filter(|&&id| self.can_take(id))
             .filter_map(|id| self.sessions.get(id.0).and_then(Option::as_ref))
             .map(|session| u64::from(session.outstanding))
-            .sum();
-        self.scheduler.set_want(flow, want, now);
+            .sum()
     }
 }

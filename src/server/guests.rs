@@ -5,11 +5,14 @@
 //! and whoever shares one shares its part. What a guest gets is fair against everybody else's.
 
 use super::core::Server;
-use super::session::{EndReason, Peer, SessionId, Spare, State};
+use super::schedule::FlowId;
+use super::session::{EndReason, Peer, Session, SessionId, Spare, State};
 use super::{AddressRange, ClientRule, Identity};
 use crate::moment::Moment;
-use crate::wire::{CodecError, Protocol, proxy};
-use log::debug;
+use crate::wire::proxy::{self, Proxied};
+use crate::wire::{CodecError, Protocol};
+use log::{debug, log, warn};
+use std::sync::Arc;
 
 /// What a listener lets its peers be.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +31,9 @@ pub struct ListenerRule {
     pub allowed: Vec<AddressRange>,
     /// Bytes that a guest is given before it asks.
     pub greet_len: u8,
+    /// Names that a browser may call it by, beside addresses and names without dots; see
+    /// [`crate::wire::http`].
+    pub names: Arc<[String]>,
     /// Who says first in whose name it connects, by the PROXY protocol.
     pub balancers: Vec<AddressRange>,
 }
@@ -44,6 +50,7 @@ impl ListenerRule {
             allowed: Vec::new(),
             greet_len: 0,
             balancers: Vec::new(),
+            names: Arc::from([]),
         }
     }
 
@@ -91,9 +98,12 @@ impl Server {
             max_sessions: rule.max_sessions,
             allowed: Vec::new(),
         };
-        let Some((flow, forgotten)) = self.roster.guest(client) else {
-            debug!("{peer} refused: too many guests, or sessions of this one");
-            return self.end(id, EndReason::TooManyGuests, now);
+        let (flow, forgotten) = match self.roster.guest(client, now) {
+            Ok(found) => found,
+            Err(crowded) => {
+                self.log_crowded(crowded, peer);
+                return self.end(id, EndReason::TooManyGuests, now);
+            }
         };
         if let Some(flow) = forgotten {
             self.scheduler.remove(flow);
@@ -109,35 +119,76 @@ impl Server {
         self.handle_proved(id, now);
     }
 
+    fn log_crowded(&mut self, crowded: Option<FlowId>, peer: Peer) {
+        debug!("{peer} refused: too many guests, or sessions of this one");
+        let Some(client) = crowded.and_then(|flow| self.roster.by_flow_mut(flow)) else { return };
+        if !std::mem::replace(&mut client.refusal_logged, true) {
+            warn!(
+                "client {} has {} sessions already, one more is refused; for more raise \
+                 max-sessions of that [[listen]]",
+                client.rule.name, client.rule.max_sessions
+            );
+        }
+    }
+
     /// What a balancer says first. `false`: more must come, or the session is over.
     pub(super) fn hear_balancer(&mut self, id: SessionId, now: Moment) -> bool {
         let Some(session) = self.session(id) else { return false };
         if !session.awaits_proxy {
             return true;
         }
-        let found = match proxy::decode(&mut session.input) {
+        let (found, len) = match proxy::decode(&session.input) {
             Ok(None) => return false,
+            // A check of our health that says no more costs no more: it is nobody yet.
+            Ok(Some((Proxied::Itself, len))) if session.input.len() == len => return false,
             Ok(Some(found)) => found,
             Err(error) => {
                 self.end(id, EndReason::Codec(error), now);
                 return false;
             }
         };
+        session.input.drain(..len);
         session.awaits_proxy = false;
-        if let proxy::Proxied::For { address, port } = found {
+        if let Proxied::For { address, port } = found {
             session.peer = Peer::Remote { address: address.to_canonical(), port };
         }
-        let peer = session.peer;
-        if let Err(refusal) = self.gate.enter(peer.origin(), now) {
-            debug!("{peer} refused: {refusal}");
-            self.end(id, EndReason::Refused(refusal), now);
-            return false;
-        }
-        if let Some(session) = self.session(id) {
-            session.is_at_gate = true;
+        let is_guest = session.is_guest();
+        let _ = self.balancers.handle_success(now);
+        if !is_guest {
+            self.enter_late(id, now);
         }
         self.welcome(id, now);
         self.session(id).is_some_and(|session| !matches!(session.state, State::Closing { .. }))
+    }
+
+    /// Through the gate, like everybody from there who comes without a balancer.
+    fn enter_late(&mut self, id: SessionId, now: Moment) {
+        let Some(peer) = self.session(id).map(|session| session.peer) else { return };
+        let mut entered = self.gate.enter(peer.origin(), now);
+        if let (Ok(()), Some(session)) = (entered, self.session(id)) {
+            session.is_at_gate = true;
+            entered = self.thin_out(peer.origin(), now);
+        }
+        if let Err(refusal) = entered {
+            debug!("{peer} refused: {refusal}");
+            self.end(id, EndReason::Refused(refusal), now);
+        }
+    }
+
+    /// A balancer that does not say in whose name it comes is set up wrongly: all its clients
+    /// are turned away. Whoever comes through it cannot have said this.
+    pub(super) fn log_balancer(&mut self, session: &Session, reason: EndReason, now: Moment) {
+        let is_wordless = reason == EndReason::HandshakeTimeout && session.input.is_empty();
+        if !is_wordless && !matches!(reason, EndReason::Codec(_)) {
+            return;
+        }
+        let level = self.balancers.handle_failure(reason, now);
+        log!(
+            level,
+            "balancer {} does not say in whose name it comes ({reason}), so its clients are \
+             turned away: have it send PROXY protocol version 2 (HAProxy: send-proxy-v2)",
+            session.peer
+        );
     }
 
     /// A guest wants what nobody else waits for, or to know how much there is.

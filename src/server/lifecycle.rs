@@ -4,10 +4,10 @@
 //! elsewhere.
 
 use super::core::Server;
-use super::gate::Refusal;
+use super::gate::{Origin, Refusal};
 use super::session::{EndReason, Peer, Session, SessionId, State};
 use crate::moment::Moment;
-use crate::wire::{ByeReason, Reply};
+use crate::wire::{ByeReason, Protocol, Reply};
 use log::{Level, debug, log};
 use std::time::Duration;
 
@@ -19,11 +19,14 @@ impl Server {
     pub(super) fn bye(&mut self, id: SessionId, reason: ByeReason, retry: Duration, now: Moment) {
         let Some(session) = self.session(id) else { return };
         match session.state {
-            State::Closing { .. } => return,
-            State::Handshaking { .. } => return self.end(id, EndReason::Bye(reason), now),
+            State::Closing { .. } | State::Shown { .. } => return,
+            State::Handshaking { .. } | State::Visiting { .. } => {
+                return self.end(id, EndReason::Bye(reason), now);
+            }
             _ => {}
         }
         session.outstanding = 0;
+        session.spare = None;
         let flow = session.flow;
         self.set_state(id, State::Closing { deadline: now + CLOSING_TIMEOUT, reason });
         self.reply(id, Reply::Bye(reason, retry), now);
@@ -31,6 +34,10 @@ impl Server {
         if let Some(flow) = flow {
             self.roster.forget_session(flow, id);
             self.refresh_flow(flow, now);
+        }
+        // Some protocols have no word for it: the connection's end must do.
+        if self.output(id).is_empty() {
+            self.end(id, EndReason::Bye(reason), now);
         }
     }
 
@@ -42,7 +49,9 @@ impl Server {
         if let Some(at) = session.timer {
             self.timers.remove(&(at, id));
         }
-        *self.counters.ended.entry(reason).or_default() += 1;
+        if session.rule.protocol != Protocol::Http {
+            *self.counters.ended.entry(reason).or_default() += 1;
+        }
         self.ended.push_back((id, reason));
         self.free.push(id.0);
         if let Some(flow) = session.flow {
@@ -56,6 +65,9 @@ impl Server {
 
     fn log_end(&mut self, session: &Session, reason: EndReason, now: Moment) {
         let peer = session.peer;
+        if session.awaits_proxy {
+            self.log_balancer(session, reason, now);
+        }
         if !session.is_proved() {
             return debug!("{peer} ended before it proved a key: {reason}");
         }
@@ -80,12 +92,13 @@ impl Server {
             State::Handshaking { deadline } => {
                 self.handshaking.insert((deadline, id));
             }
-            State::InLine => self.line.push_back(id),
+            State::InLine => self.queue_up(id),
             State::Parked => self.parked += 1,
             State::Served => {
                 self.served += 1;
                 session.flow.into_iter().for_each(|flow| self.roster.take_place(flow));
             }
+            State::Visiting { .. } | State::Shown { .. } => self.visits.open.push_back(id),
             State::Closing { .. } => {}
         }
         self.settle(id);
@@ -109,8 +122,35 @@ impl Server {
                 session.flow.into_iter().for_each(|flow| self.roster.leave_place(flow));
                 self.places_changed = true;
             }
+            State::Visiting { .. } | State::Shown { .. } => {
+                self.visits.open.retain(|&other| other != id);
+            }
             State::Closing { .. } => {}
         }
+    }
+
+    /// Lets a connection in among those that have proved nothing.
+    ///
+    /// # Errors
+    /// The gate's refusal of its address, or [`Refusal::Crowded`].
+    pub(super) fn knock(
+        &mut self,
+        peer: Peer,
+        is_at_gate: bool,
+        awaits_proxy: bool,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        if is_at_gate {
+            self.gate.enter(peer.origin(), now)?;
+        }
+        if !is_at_gate && !awaits_proxy {
+            return Ok(());
+        }
+        let room = self.make_room(peer, now);
+        if room.is_err() && is_at_gate {
+            self.gate.leave(peer.origin());
+        }
+        room
     }
 
     /// Makes room among those who have proved nothing: the oldest of a crowded address goes,
@@ -120,10 +160,7 @@ impl Server {
     /// # Errors
     /// [`Refusal::Crowded`], if all of them are in the middle of a handshake.
     pub(super) fn make_room(&mut self, peer: Peer, now: Moment) -> Result<(), Refusal> {
-        let origin = peer.origin();
-        if self.gate.pending(origin) > self.limits.max_handshakes_per_address {
-            self.evict_silent(|session| session.peer.origin() == origin, now)?;
-        }
+        self.thin_out(peer.origin(), now)?;
         if self.handshaking.len() >= self.limits.max_handshakes {
             // One user of this machine can come as thousands: they keep nobody on the network out.
             let is_local = |session: &Session| matches!(session.peer, Peer::Local { .. });
@@ -132,6 +169,14 @@ impl Server {
                 done = self.evict_silent(|_| true, now);
             }
             done?;
+        }
+        Ok(())
+    }
+
+    /// The part of [`Server::make_room`] that concerns one address.
+    pub(super) fn thin_out(&mut self, origin: Origin, now: Moment) -> Result<(), Refusal> {
+        if self.gate.pending(origin) > self.limits.max_handshakes_per_address {
+            self.evict_silent(|s| s.is_at_gate && s.peer.origin() == origin, now)?;
         }
         Ok(())
     }
@@ -172,7 +217,10 @@ impl Server {
             return Some(EndReason::WriteTimeout);
         }
         match session.state {
-            State::Handshaking { deadline } if deadline <= now => Some(EndReason::HandshakeTimeout),
+            State::Handshaking { deadline } | State::Visiting { deadline } if deadline <= now => {
+                Some(EndReason::HandshakeTimeout)
+            }
+            State::Shown { deadline } if deadline <= now => Some(EndReason::WriteTimeout),
             State::Closing { deadline, reason } if deadline <= now => Some(EndReason::Bye(reason)),
             _ => None,
         }

@@ -3,6 +3,8 @@
 //! Owns sessions, shares, places and admission. It does not read devices or sockets.
 
 pub mod admission;
+#[cfg(test)]
+mod balancer_tests;
 pub mod core;
 pub mod event_loop;
 pub mod gate;
@@ -10,6 +12,7 @@ mod giving;
 pub mod guests;
 mod lifecycle;
 mod places;
+mod report;
 mod requests;
 pub mod roster;
 pub mod schedule;
@@ -19,6 +22,7 @@ pub mod session;
 #[cfg(test)]
 mod simulation;
 pub mod sockets;
+mod visits;
 
 use crate::keys::{Psk, PublicKey};
 use std::net::IpAddr;

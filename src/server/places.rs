@@ -3,10 +3,13 @@
 //! Owns the rules for `max_clients`, the waiting line, admission by guarantee and idle
 //! sessions. A session that gives its place up keeps its connection and joins the line when it
 //! asks again, so idle clients that swap places cost no handshakes.
+//!
+//! Guests are here as far as there is room: they make way for whoever has a key, in the places
+//! and in the line; and the guest with the most places for one that has two fewer.
 
 use super::admission::{self, Admission};
 use super::core::{FULL_RETRY, NO_CAPACITY_RETRY, SOURCE_RETRY, Server};
-use super::session::{SessionId, State};
+use super::session::{Session, SessionId, State};
 use crate::moment::Moment;
 use crate::wire::{ByeReason, Reply, WaitReason};
 use log::{log, warn};
@@ -30,23 +33,84 @@ impl Server {
                 Admission::Later => {}
             }
         }
+        if self.takes_over(id, now) {
+            return self.seat(id, now);
+        }
         let is_parked = self.session(id).is_some_and(|session| session.state == State::Parked);
         if self.line.len() + self.parked - usize::from(is_parked) >= self.limits.max_waiting {
-            return self.bye(id, ByeReason::Full, FULL_RETRY, now);
+            match self.last_guest_waiting(id) {
+                Some(guest) => self.bye(guest, ByeReason::Full, FULL_RETRY, now),
+                None => return self.bye(id, ByeReason::Full, FULL_RETRY, now),
+            }
         }
         self.set_state(id, State::InLine);
-        self.tell_place(id, self.line.len(), now);
+        let place = self.line.iter().position(|&other| other == id).map_or(1, |at| at + 1);
+        self.tell_place(id, place, now);
         if self.served >= self.limits.max_clients {
             self.idle_check = Some(now);
         }
+    }
+
+    /// Puts a session in line: behind all, or if it has a key before all guests.
+    pub(super) fn queue_up(&mut self, id: SessionId) {
+        let mut at = self.line.len();
+        if !self.is_guest(id) {
+            at = self.line.iter().position(|&other| self.is_guest(other)).unwrap_or(at);
+        }
+        self.line.insert(at, id);
+    }
+
+    fn is_guest(&self, id: SessionId) -> bool {
+        self.sessions.get(id.0).and_then(Option::as_ref).is_some_and(Session::is_guest)
+    }
+
+    /// Whether a guest gives up its place for this session, and has done so.
+    fn takes_over(&mut self, id: SessionId, now: Moment) -> bool {
+        let is_full = self.served == self.limits.max_clients;
+        if !is_full || !matches!(self.admission(id), Admission::Yes) {
+            return false;
+        }
+        let flow = self.session(id).and_then(|session| session.flow);
+        let own = flow.and_then(|flow| self.roster.by_flow(flow));
+        // After the swap a guest must not have more than the one it drove out.
+        let least = own.filter(|client| client.is_guest()).map_or(1, |client| client.places + 2);
+        let guests = self.roster.iter().filter(|client| client.is_guest());
+        let most = guests.max_by_key(|client| client.places);
+        let Some(client) = most.filter(|client| client.places >= least) else { return false };
+        let seated = client.sessions.iter().rev().copied().filter_map(|id| {
+            let session = self.sessions.get(id.0).and_then(Option::as_ref)?;
+            (session.state == State::Served).then_some((session.outstanding > 0, id))
+        });
+        // One that wants nothing, else the newest.
+        let Some((is_waiting, victim)) = seated.min_by_key(|&(is_waiting, _)| is_waiting) else {
+            return false;
+        };
+        if self.line.len() + self.parked >= self.limits.max_waiting {
+            self.bye(victim, ByeReason::Full, FULL_RETRY, now);
+            return true;
+        }
+        self.set_state(victim, if is_waiting { State::InLine } else { State::Parked });
+        self.refresh(victim, now);
+        self.idle_check = Some(now);
+        true
+    }
+
+    /// Who goes when somebody with a key finds even the line full.
+    fn last_guest_waiting(&self, newcomer: SessionId) -> Option<SessionId> {
+        let waits = |session: &Session| matches!(session.state, State::InLine | State::Parked);
+        let guests = self.iter().filter(|(_, s)| s.is_guest() && waits(s));
+        let last = guests.max_by_key(|(_, session)| session.proved_at);
+        last.map(|(id, _)| id).filter(|_| !self.is_guest(newcomer))
     }
 
     /// Gives free places to those who wait, first come first served.
     pub(super) fn promote(&mut self, now: Moment) {
         while std::mem::take(&mut self.places_changed) {
             let mut passed_over = 0;
-            while self.served < self.limits.max_clients {
-                let Some(&id) = self.line.get(passed_over) else { break };
+            while let Some(&id) = self.line.get(passed_over) {
+                if self.served >= self.limits.max_clients && !self.takes_over(id, now) {
+                    break;
+                }
                 match self.admission(id) {
                     // Its guarantee must wait until the source is known; others need not.
                     Admission::Later => passed_over += 1,
@@ -104,7 +168,8 @@ impl Server {
         let (flow, peer) = (session.flow, session.peer);
         let is_new = !std::mem::replace(&mut session.was_served, true);
         if let Some(client) = flow.and_then(|flow| self.roster.by_flow_mut(flow)) {
-            client.refusal_logged = false;
+            // Of a guest with many machines it is said once.
+            client.refusal_logged &= client.is_guest();
             if is_new {
                 let level = client.log_level(now);
                 log!(level, "client {} connected from {peer}", client.rule.name);

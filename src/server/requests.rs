@@ -17,8 +17,7 @@ impl Server {
     pub(super) fn handle_input(&mut self, id: SessionId, now: Moment) {
         loop {
             let Some(session) = self.session(id) else { return };
-            let closing = matches!(session.state, State::Closing { .. });
-            if closing || session.output.len() >= OUTPUT_MAX {
+            if session.is_ending() || session.output.len() >= OUTPUT_MAX {
                 break;
             }
             let had_output = !session.output.is_empty();
@@ -59,6 +58,7 @@ impl Server {
             Request::Offer(count) => self.refuse_offer(id, count, now),
             Request::Ping(token) => self.reply(id, Reply::Pong(token), now),
             Request::Bye => self.end(id, EndReason::PeerBye, now),
+            Request::Page(page) => self.handle_page_request(id, page, now),
             Request::Unknown => {}
         }
     }

@@ -9,6 +9,7 @@ use super::session::{EndReason, Peer, SessionId};
 use super::{AddressRange, ClientRule, Identity};
 use crate::keys::PublicKey;
 use crate::moment::Moment;
+use crate::status::windows::Windows;
 use crate::wire::ByeReason;
 use log::Level;
 use std::collections::{BTreeMap, VecDeque};
@@ -28,11 +29,15 @@ pub struct Client {
     pub places: usize,
     /// Bytes given to it since the server started.
     pub given_bytes: u64,
-    /// Answers given, so that its sessions take turns.
-    turns: usize,
+    /// Answers given; its sessions take turns.
+    pub given_samples: u64,
+    /// When the last was given.
+    pub given_at: Option<Moment>,
+    /// What was given of late.
+    pub recent: Windows,
     /// Why its last session ended.
     pub last_end: Option<EndReason>,
-    /// Whether its refusal for want of capacity was logged already.
+    /// Whether it was logged already that it, or a guest's session too many, was refused.
     pub refusal_logged: bool,
     /// Whether it was said that two machines seem to share its key.
     pub shared_key_logged: bool,
@@ -54,6 +59,11 @@ impl Client {
             guarantee_bytes_per_s: self.rule.guarantee_bytes_per_s,
             limit_bytes_per_s: self.rule.limit_bytes_per_s,
         }
+    }
+
+    /// Whether it has no key and stands in no file.
+    pub fn is_guest(&self) -> bool {
+        matches!(self.rule.identity, Identity::Guest { .. })
     }
 
     /// At which level the log is to hear of its coming or going.
@@ -156,7 +166,9 @@ impl Roster {
             sessions: VecDeque::new(),
             places: 0,
             given_bytes: 0,
-            turns: 0,
+            given_samples: 0,
+            given_at: None,
+            recent: Windows::new(2),
             last_end: None,
             refusal_logged: false,
             shared_key_logged: false,
@@ -167,30 +179,44 @@ impl Roster {
     }
 
     /// The client that a guest is, made if it is new; and the one that was forgotten for it.
-    /// `None`: it has as many sessions as it may, or there are too many guests.
-    pub fn guest(&mut self, rule: ClientRule) -> Option<(FlowId, Option<FlowId>)> {
+    ///
+    /// # Errors
+    /// The client that has as many sessions as it may, or `None` if there are too many guests.
+    pub fn guest(
+        &mut self,
+        rule: ClientRule,
+        now: Moment,
+    ) -> Result<(FlowId, Option<FlowId>), Option<FlowId>> {
         let mark = rule.mark();
         if let Some(&flow) = self.by_mark.get(&mark) {
-            let client = self.clients.get(&flow)?;
-            return (client.sessions.len() < rule.max_sessions as usize).then_some((flow, None));
+            let sessions = self.clients.get(&flow).map_or(0, |client| client.sessions.len());
+            let is_crowded = sessions >= rule.max_sessions as usize;
+            return if is_crowded { Err(Some(flow)) } else { Ok((flow, None)) };
         }
-        let mut forgotten = None;
-        if self.guests >= GUESTS_MAX {
-            let is_gone = |(mark, flow): &(&Mark, &FlowId)| {
-                let client = self.clients.get(flow);
-                matches!(mark, Mark::Guest(..)) && client.is_some_and(|c| c.sessions.is_empty())
-            };
-            let (mark, flow) =
-                self.by_mark.iter().filter(is_gone).min_by_key(|(_, flow)| **flow)?;
-            let (mark, flow) = (mark.clone(), *flow);
-            self.by_mark.remove(&mark);
-            self.clients.remove(&flow);
-            self.guests -= 1;
-            forgotten = Some(flow);
-        }
+        let forgotten = match self.guests >= GUESTS_MAX {
+            true => Some(self.forget_guest().ok_or(None)?),
+            false => None,
+        };
         self.guests += 1;
         self.insert(rule);
-        Some((*self.by_mark.get(&mark)?, forgotten))
+        let flow = self.by_mark.get(&mark).copied().ok_or(None)?;
+        if let Some(client) = self.clients.get_mut(&flow).filter(|_| forgotten.is_some()) {
+            // In such a crowd nobody is news.
+            client.log_lines = 0;
+            client.log_lines_at = now;
+        }
+        Ok((flow, forgotten))
+    }
+
+    /// Forgets the first guest that has no session.
+    fn forget_guest(&mut self) -> Option<FlowId> {
+        let is_gone = |client: &&Client| client.is_guest() && client.sessions.is_empty();
+        let client = self.clients.values().find(is_gone)?;
+        let (flow, mark) = (client.flow, client.rule.mark());
+        self.by_mark.remove(&mark);
+        self.clients.remove(&flow);
+        self.guests -= 1;
+        Some(flow)
     }
 
     /// All clients, in the order they came into the file.
@@ -236,7 +262,7 @@ impl Roster {
     ) -> Option<SessionId> {
         let client = self.clients.get(&flow)?;
         let count = client.sessions.len();
-        let start = client.turns % count.max(1);
+        let start = usize::try_from(client.given_samples).unwrap_or(0) % count.max(1);
         (0..count).map(|step| client.sessions[(start + step) % count]).find(|&id| can_take(id))
     }
 
@@ -278,10 +304,12 @@ impl Roster {
     }
 
     /// Bytes were given to the client.
-    pub fn record_given(&mut self, flow: FlowId, bytes: u64) {
-        if let Some(client) = self.clients.get_mut(&flow) {
+    pub fn record_given(&mut self, flow: FlowId, bytes: u64, now: Moment) {
+        if let Some(client) = self.clients.get_mut(&flow).filter(|_| bytes > 0) {
             client.given_bytes += bytes;
-            client.turns = client.turns.wrapping_add(1);
+            client.given_samples += 1;
+            client.given_at = Some(now);
+            client.recent.add(bytes, now);
         }
     }
 }
@@ -354,6 +382,44 @@ mod tests {
         assert_eq!(found(7, "b"), Err(ByeReason::NotAllowed), "another user's");
         assert_eq!(found(6, ""), Err(ByeReason::NotAllowed));
         assert_eq!(found(6, "a"), Err(ByeReason::NotAllowed));
+    }
+
+    #[test]
+    fn guests_are_bounded_and_those_who_are_here_are_not_forgotten() {
+        let guest = |uid| {
+            let origin = Origin::User(uid);
+            ClientRule {
+                name: format!("egd {origin}"),
+                identity: Identity::Guest { listener: "egd".into(), origin },
+                weight: 1,
+                guarantee_bytes_per_s: 0,
+                limit_bytes_per_s: None,
+                max_sessions: 1,
+                allowed: Vec::new(),
+            }
+        };
+        let mut roster = Roster::default();
+        let most = u32::try_from(GUESTS_MAX).unwrap();
+        for uid in 0..most {
+            let (flow, forgotten) = roster.guest(guest(uid), Moment::ZERO).unwrap();
+            assert_eq!((flow, forgotten), (FlowId(uid), None));
+        }
+        // The first is still here, and may have no second session.
+        roster.by_flow_mut(FlowId(0)).unwrap().sessions.push_back(SessionId(0));
+        assert_eq!(roster.guest(guest(0), Moment::ZERO), Err(Some(FlowId(0))));
+        assert_eq!(roster.guest(guest(7), Moment::ZERO), Ok((FlowId(7), None)), "as it left it");
+        let found = roster.guest(guest(most), Moment::ZERO);
+        assert_eq!(found, Ok((FlowId(most), Some(FlowId(1)))));
+        let newcomer = roster.by_flow_mut(FlowId(most)).unwrap();
+        assert_eq!(newcomer.log_level(Moment::ZERO), Level::Debug, "a crowd is no news");
+        assert_eq!(roster.iter().count(), GUESTS_MAX);
+        // A new clients file is nothing to them; and when all are here, nobody is forgotten.
+        roster.replace(Vec::new());
+        let all: Vec<_> = roster.iter().map(|client| client.flow).collect();
+        for flow in all {
+            roster.by_flow_mut(flow).unwrap().sessions.push_back(SessionId(1));
+        }
+        assert_eq!(roster.guest(guest(most + 1), Moment::ZERO), Err(None));
     }
 
     #[test]

@@ -89,6 +89,8 @@ pub enum EndReason {
     Io,
     /// We said BYE.
     Bye(ByeReason),
+    /// It was shown what it asked to see.
+    Shown,
 }
 
 impl fmt::Display for EndReason {
@@ -107,6 +109,7 @@ impl fmt::Display for EndReason {
             EndReason::PeerBye => f.write_str("peer-bye"),
             EndReason::PeerClosed => f.write_str("peer-closed"),
             EndReason::Io => f.write_str("io-error"),
+            EndReason::Shown => f.write_str("shown"),
         }
     }
 }
@@ -134,6 +137,16 @@ pub enum State {
     Parked,
     /// Has a place.
     Served,
+    /// Wants to see a page, not bytes, and has not said which; ends at the deadline.
+    Visiting {
+        /// When it ends.
+        deadline: Moment,
+    },
+    /// Is shown its page; ends when that is sent, or at the deadline.
+    Shown {
+        /// When it ends unsent.
+        deadline: Moment,
+    },
     /// BYE is said; ends when that is sent, or at the deadline.
     Closing {
         /// When it ends unsent.
@@ -194,7 +207,10 @@ impl Session {
     pub fn deadline(&self, write_timeout: Duration) -> Option<Moment> {
         let stuck = self.stuck_since.map(|since| since + write_timeout);
         let state = match self.state {
-            State::Handshaking { deadline } | State::Closing { deadline, .. } => Some(deadline),
+            State::Handshaking { deadline }
+            | State::Closing { deadline, .. }
+            | State::Visiting { deadline }
+            | State::Shown { deadline } => Some(deadline),
             _ => None,
         };
         [stuck, state].into_iter().flatten().min()
@@ -224,9 +240,19 @@ impl Session {
         self.message_allowance = self.message_allowance.saturating_add(count).min(MESSAGES_BURST);
     }
 
+    /// Whether it is told by where it comes from, and proves nothing.
+    pub fn is_guest(&self) -> bool {
+        self.rule.protocol.has_guests()
+    }
+
     /// Whether it has proved a key.
     pub fn is_proved(&self) -> bool {
-        !matches!(self.state, State::Handshaking { .. })
+        !matches!(self.state, State::Handshaking { .. } | State::Visiting { .. })
+    }
+
+    /// Whether it is not heard any more.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state, State::Closing { .. } | State::Shown { .. })
     }
 
     /// Whether it has a place and wants bytes.

@@ -6,19 +6,22 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 
-mod script;
+pub(super) mod script;
 
-use super::core::{OUTPUT_MAX, OUTSTANDING_MAX, Server, SourceState};
+use super::core::{INPUT_MAX, OUTPUT_MAX, OUTSTANDING_MAX, Server, SourceState};
 use super::guests::ListenerRule;
 use super::schedule::{FlowId, LIMIT_BURST};
 use super::session::{EndReason, MESSAGES_BURST, Peer, SessionId, State};
-use super::{ClientRule, Identity, Limits};
+use super::{ClientRule, Limits};
 use crate::moment::Moment;
 use crate::sample::Sample;
+use crate::wire::egd::EgdServer;
 use crate::wire::{ByeReason, CodecError, Protocol, ServerCodec};
-use script::{BYE, Dice, HELLO, Log, NAME, PING, PROVE, ScriptCodec, WANT, key, name};
+use script::{
+    BYE, Dice, Given, GuestCodec, HELLO, Log, NAME, PING, PROVE, ScriptCodec, WANT, listeners,
+    name, origin, rules,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,23 +29,17 @@ const SAMPLE: usize = 512;
 const CLIENTS: u8 = 12;
 const STOCK: usize = 16;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The first of two local users; each has two clients.
-const UID: u32 = 1000;
-
-/// Every third is a local user's.
-fn identity(number: u8) -> Identity {
-    match number % 3 {
-        2 => Identity::User { uid: UID + u32::from(number / 6), user: String::new() },
-        _ => Identity::Key { key: key(number), psk: None },
-    }
-}
+/// Addresses, and then users, that peers come from.
+const ORIGINS: u8 = 5;
+/// The first of those whose number is no client's: guests, by listener and origin.
+const GUESTS: u8 = CLIENTS;
+const ALL: u8 = GUESTS + 2 * ORIGINS;
 
 struct World {
     dice: Dice,
     now: Moment,
     server: Server,
-    listener: Arc<ListenerRule>,
+    listeners: [Arc<ListenerRule>; 3],
     limits: Limits,
     log: Log,
     logged: usize,
@@ -66,10 +63,11 @@ struct World {
     /// Fill of each client's limit bucket, bytes, and when it was looked at.
     buckets: BTreeMap<u8, (f64, Moment)>,
     given: BTreeMap<u8, u64>,
+    /// Answers with what nobody waited for.
+    spared: u64,
     /// For each pair of clients that want bytes together: what one had more when they began,
     /// but for what it was ahead of its share then.
     pairs: BTreeMap<(u8, u8), (i128, u128)>,
-    ended: BTreeMap<EndReason, u64>,
 }
 
 impl World {
@@ -87,18 +85,24 @@ impl World {
         let (log, serials) = (Log::default(), Arc::new(Mutex::new(0)));
         let codec_log = Arc::clone(&log);
         let codec_serials = Arc::clone(&serials);
-        let make_codec = Box::new(move |_: &ListenerRule| {
+        let make_codec = Box::new(move |rule: &ListenerRule| {
             let mut serial = codec_serials.lock().unwrap();
             *serial += 1;
-            let log = Arc::clone(&codec_log);
-            Box::new(ScriptCodec { serial: *serial, proved: false, log })
-                as Box<dyn ServerCodec + Send>
+            let (serial, log) = (*serial, Arc::clone(&codec_log));
+            let codec: Box<dyn ServerCodec + Send> = match rule.protocol {
+                Protocol::Egd => {
+                    let egd = EgdServer::new(rule.greet_len, 4711);
+                    Box::new(GuestCodec { serial, egd, log, pending: 0 })
+                }
+                _ => Box::new(ScriptCodec { serial, proved: false, log }),
+            };
+            codec
         });
         let mut dice = Dice(seed);
         let rules = rules(&mut dice);
         World {
             server: Server::new(limits.clone(), rules.clone(), make_codec),
-            listener: Arc::new(ListenerRule::new(Protocol::Native)),
+            listeners: listeners(),
             dice,
             now: Moment::from_nanos(1),
             limits,
@@ -118,8 +122,8 @@ impl World {
             next_byte: 0,
             buckets: BTreeMap::new(),
             given: BTreeMap::new(),
+            spared: 0,
             pairs: BTreeMap::new(),
-            ended: BTreeMap::new(),
         }
     }
 
@@ -143,18 +147,59 @@ impl World {
     }
 
     fn connect(&mut self) {
-        let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, self.dice.below(3) as u8));
-        let peer = match self.dice.below(3) {
-            0 => Peer::Local { uid: UID + self.dice.below(2) as u32 },
-            _ => Peer::Remote { address, port: 1000 },
-        };
-        if let Some(id) = self.server.handle_accept(peer, &self.listener, self.now) {
-            self.collect();
-            self.live.insert(id, (0, None));
-            if self.dice.below(40) == 0 {
-                self.deaf.insert(id);
+        let number = self.dice.below(ORIGINS.into()) as u8;
+        let kind = self.dice.below(5).saturating_sub(2) as u8;
+        let listener = Arc::clone(&self.listeners[usize::from(kind)]);
+        let before = *self.serials.lock().unwrap();
+        let accepted = self.server.handle_accept(origin(number), &listener, self.now);
+        self.collect();
+        let Some(id) = accepted else { return };
+        let guest = kind.checked_sub(1).map(|kind| GUESTS + kind * ORIGINS + number);
+        let serial = *self.serials.lock().unwrap();
+        assert_eq!(serial - before, u64::from(guest.is_some()), "guests speak at once");
+        self.live.insert(id, (if guest.is_some() { serial } else { 0 }, guest));
+        if guest.is_some() {
+            self.by_serial.insert(serial, id);
+        }
+        if self.dice.below(40) == 0 {
+            self.deaf.insert(id);
+        }
+    }
+
+    /// A guest says something: mostly what EGD knows, in pieces or many at once.
+    fn speak_egd(&mut self, id: SessionId) {
+        let mut message = Vec::new();
+        for _ in 0..=self.dice.below(4) {
+            let count = self.dice.below(256) as u8;
+            match self.dice.below(40) {
+                0 => message.push(9),
+                1..4 => message.push(4),
+                4..10 => message.push(0),
+                10..20 => message.extend([1, count]),
+                20..24 => {
+                    message.extend([3, 0, 8, count]);
+                    message.extend(std::iter::repeat_n(7, count.into()));
+                }
+                _ => message.extend([2, count]),
             }
         }
+        let cut = self.dice.below(message.len() as u64 + 1) as usize;
+        let (front, back) = message.split_at(cut);
+        self.say(id, front);
+        if self.server.accepts_input(id) {
+            self.say(id, back);
+        }
+        if self.dice.below(3000) == 0 {
+            // As much as may wait to be heard, and each of it an answer longer than itself.
+            self.say(id, &[4; INPUT_MAX]);
+        }
+    }
+
+    /// What the log calls a client or guest.
+    fn title(&self, number: u8) -> String {
+        let Some(guest) = number.checked_sub(GUESTS) else { return name(number) };
+        let listener = &self.listeners[usize::from(1 + guest / ORIGINS)];
+        format!("{} {}", listener.name, origin(guest % ORIGINS).origin())
     }
 
     fn say(&mut self, id: SessionId, message: &[u8]) {
@@ -183,6 +228,9 @@ impl World {
             return;
         }
         let known = self.live[&id].1;
+        if known.is_some_and(|number| number >= GUESTS) {
+            return self.speak_egd(id);
+        }
         let proved = self.server.session(id).is_some_and(|session| session.is_proved());
         let peer = self.server.session(id).map(|session| session.peer);
         let message = match (self.dice.below(100), known) {
@@ -315,8 +363,12 @@ impl World {
             Some(Sample::new(bytes))
         };
         self.server.serve(&mut take, self.now);
+        assert!(!self.server.is_asked(), "somebody is still to be told that there is nothing");
         if self.server.is_hungry(self.now) {
             assert!(self.stock.is_empty(), "somebody wants bytes, and there are some");
+            let log = self.log.lock().unwrap();
+            let took = log[self.logged..].iter().any(|given| given.is_spare);
+            assert!(!took, "taken although somebody waited");
         }
     }
 
@@ -324,7 +376,8 @@ impl World {
     fn collect(&mut self) {
         let log = Arc::clone(&self.log);
         let log = log.lock().unwrap();
-        for (serial, bytes) in &log[self.logged..] {
+        for Given { serial, bytes, is_spare } in &log[self.logged..] {
+            self.spared += u64::from(*is_spare);
             assert_eq!(self.source, SourceState::Good, "bytes from a source that failed");
             for byte in bytes {
                 assert_eq!(self.expected.pop_front(), Some(*byte), "given twice, or out of order");
@@ -336,17 +389,19 @@ impl World {
         }
         self.logged = log.len();
         drop(log);
-        while let Some((id, reason)) = self.server.poll_ended() {
+        while let Some((id, _)) = self.server.poll_ended() {
             let (serial, _) = self.live.remove(&id).expect("a session ends once");
             self.by_serial.remove(&serial);
             self.deaf.remove(&id);
-            *self.ended.entry(reason).or_default() += 1;
         }
     }
 
     fn charge_bucket(&mut self, client: u8, bytes: usize) {
-        let Some(rule) = self.rules.iter().find(|rule| rule.name == name(client)) else { return };
-        let Some(limit) = rule.limit_bytes_per_s else { return };
+        let title = self.title(client);
+        let client_rule = self.server.clients().find(|known| known.rule.name == title);
+        let Some(limit) = client_rule.and_then(|known| known.rule.limit_bytes_per_s) else {
+            return;
+        };
         let burst = (SAMPLE as f64).max(limit as f64 * LIMIT_BURST.as_secs_f64());
         let (fill, at) = self.buckets.entry(client).or_insert((2.0 * burst, self.now));
         let earned = (self.now - *at).as_secs_f64() * limit as f64;
@@ -419,10 +474,17 @@ impl World {
             "{} wait although there is a place and the source is known",
             self.server.waiting_sessions()
         );
-        for (_, session) in self.server.iter().filter(|(_, s)| free && s.state == State::InLine) {
+        let guest_seated =
+            self.server.iter().any(|(_, s)| s.is_guest() && s.state == State::Served);
+        let mut seen_guest = false;
+        for session in self.server.line.iter().map(|id| self.server.sessions[id.0].as_ref()) {
+            let session = session.expect("who waits is there");
             let client = self.server.clients().find(|client| Some(client.flow) == session.flow);
             let promised = client.is_some_and(|client| client.rule.guarantee_bytes_per_s > 0);
-            assert!(promised, "waits for a capacity that it does not need");
+            assert!(!free || promised, "waits for a capacity that it does not need");
+            let in_the_way = !session.is_guest() && !promised && (guest_seated || seen_guest);
+            assert!(!in_the_way, "has a key, and a guest is before it");
+            seen_guest |= session.is_guest();
         }
     }
 
@@ -430,9 +492,10 @@ impl World {
     /// them was ahead when they began. If that was more, for what one missed in the gap before
     /// its request, never further apart than then.
     fn check_pairs(&mut self) {
-        let wanting: Vec<(u8, FlowId)> = (0..CLIENTS)
+        let wanting: Vec<(u8, FlowId)> = (0..ALL)
             .filter_map(|client| {
-                let known = self.server.clients().find(|known| known.rule.name == name(client))?;
+                let title = self.title(client);
+                let known = self.server.clients().find(|known| known.rule.name == title)?;
                 let rule = &known.rule;
                 let equal = rule.limit_bytes_per_s.is_none()
                     && rule.guarantee_bytes_per_s == 0
@@ -458,21 +521,6 @@ impl World {
             }
         }
     }
-}
-
-fn rules(dice: &mut Dice) -> Vec<ClientRule> {
-    (0..CLIENTS)
-        .map(|number| ClientRule {
-            name: name(number),
-            identity: identity(number),
-            weight: if number < 6 { 1 } else { 1 + dice.below(5) as u32 },
-            // Never 0: a promise taken back leaves its client ahead of its equals for a while.
-            guarantee_bytes_per_s: if number % 4 == 3 { 1 + dice.below(4000) } else { 0 },
-            limit_bytes_per_s: (number % 4 == 2).then(|| 100 + dice.below(5000)),
-            max_sessions: 1 + u32::from(number % 3 == 0),
-            allowed: Vec::new(),
-        })
-        .collect()
 }
 
 fn run(seed: u64, steps: u64) -> World {
@@ -509,20 +557,27 @@ fn every_invariant_holds_at_every_step() {
         None => (1..=4).collect(),
     };
     let mut ended: BTreeMap<EndReason, u64> = BTreeMap::new();
-    let mut given = 0;
+    let (mut given, mut guests, mut spared) = (0, 0, 0);
     for seed in seeds {
         let world = run(seed, steps);
         given += world.given.values().sum::<u64>();
-        for (reason, count) in world.ended {
-            *ended.entry(reason).or_default() += count;
+        guests += world.given.range(GUESTS..).map(|(_, bytes)| bytes).sum::<u64>();
+        spared += world.spared;
+        for (reason, count) in &world.server.counters().ended {
+            *ended.entry(*reason).or_default() += count;
         }
     }
-    println!("{given} bytes given; sessions ended: {ended:?}");
+    println!(
+        "{given} bytes given, {guests} to guests, {spared} answers to spare; sessions ended: {ended:?}"
+    );
     // A simulation in which nothing happens shows nothing.
     assert!(given > steps * 10, "only {given} bytes were given");
+    assert!(guests > steps && spared > steps / 100, "guests got {guests} bytes, {spared} to spare");
     for reason in [
         EndReason::PeerClosed,
         EndReason::UnknownKey,
+        EndReason::TooManyGuests,
+        EndReason::Codec(CodecError::BadMessage),
         EndReason::Codec(CodecError::OutOfOrder),
         EndReason::HandshakeTimeout,
         EndReason::WriteTimeout,

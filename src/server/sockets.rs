@@ -168,3 +168,17 @@ impl Stream {
         }
     }
 }
+
+/// Empties a signal pipe; whether anything was in it.
+pub(super) fn drain(pipe: &mut UnixStream) -> bool {
+    let mut buffer = [0; 64];
+    let mut any = false;
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(_) => any = true,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return any,
+        }
+    }
+}

@@ -24,7 +24,7 @@ mod stdout;
 mod supervise;
 
 pub use kernel::{DEFAULT_CREDIT, KernelWrite};
-pub use status::{FeedState, FeedStatus};
+pub use status::{FeedState, FeedStatus, Figures, put_figures};
 
 use crate::sample::Sample;
 use crate::sys::latch::Latch;
@@ -62,6 +62,16 @@ pub enum Sink {
 }
 
 impl Sink {
+    /// As in the configuration.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Sink::Rngd { .. } => "rngd",
+            Sink::Fifo { .. } => "fifo",
+            Sink::Stdout => "stdout",
+            Sink::Kernel { .. } => "kernel",
+        }
+    }
+
     /// What it takes at once of each of so many upstreams, bytes: the size of a request.
     pub fn request_size(&self, upstreams: usize) -> u32 {
         match self {

@@ -3,8 +3,10 @@
 //! Owns the counters; `status` renders them.
 
 use crate::moment::Moment;
+use crate::status::{Row, Value};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// What the feed thread is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,12 +25,12 @@ pub enum FeedState {
     Stopped,
 }
 
-const STATES: [FeedState; 5] = [
-    FeedState::Starting,
-    FeedState::Hungry,
-    FeedState::Full,
-    FeedState::Restarting,
-    FeedState::Stopped,
+const STATES: [(FeedState, &str); 5] = [
+    (FeedState::Starting, "starting"),
+    (FeedState::Hungry, "hungry"),
+    (FeedState::Full, "full"),
+    (FeedState::Restarting, "restarting"),
+    (FeedState::Stopped, "stopped"),
 ];
 
 /// The counters of the sink.
@@ -48,10 +50,53 @@ pub struct FeedStatus {
     last_error: Mutex<Option<String>>,
 }
 
+/// The figures of a sink as they go from one process to another: state, bytes, bits credited,
+/// blocks failed, restarts, child or 0, milliseconds since the last feed or the most there are;
+/// and the last error or nothing.
+pub type Figures = ([u64; 7], String);
+
+/// Adds the figures to a row; `None`: whoever feeds the sink does not answer.
+pub fn put_figures(figures: Option<Figures>, row: &mut Row) {
+    let Some((numbers, last_error)) = figures else { return row.word("state", "unknown") };
+    let [state, bytes, credited_bits, blocks_failed, restarts, child, last_feed] = numbers;
+    let (state, name) = usize::try_from(state)
+        .ok()
+        .and_then(|state| STATES.get(state))
+        .copied()
+        .unwrap_or((FeedState::Stopped, "unknown"));
+    row.word("state", name);
+    row.flag("up", !matches!(state, FeedState::Restarting | FeedState::Stopped));
+    row.count("fed_bytes", bytes);
+    row.count("credited_bits", credited_bits);
+    row.count("blocks_failed", blocks_failed);
+    row.count("restarts", restarts);
+    row.put("child_pid", Value::Gauge((child > 0).then_some(child)));
+    let last_feed = (last_feed < u64::MAX).then_some(Duration::from_millis(last_feed));
+    row.age("last_feed_age_seconds", last_feed);
+    row.note("last_error", &last_error);
+}
+
 impl FeedStatus {
     /// What the thread is doing.
     pub fn state(&self) -> FeedState {
-        STATES.get(usize::from(self.state.load(Relaxed))).copied().unwrap_or_default()
+        STATES[usize::from(self.state.load(Relaxed))].0
+    }
+
+    /// The figures at `now`, as numbers: see [`Figures`].
+    pub fn figures(&self, now: Moment) -> Figures {
+        let last_feed = self
+            .last_feed()
+            .map_or(u64::MAX, |at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX));
+        let numbers = [
+            self.state.load(Relaxed).into(),
+            self.bytes.load(Relaxed),
+            self.credited_bits.load(Relaxed),
+            self.blocks_failed.load(Relaxed),
+            self.restarts.load(Relaxed),
+            self.child.load(Relaxed).into(),
+            last_feed,
+        ];
+        (numbers, self.last_error().unwrap_or_default())
     }
 
     /// The process that reads, if it is a child of ours and runs.
@@ -100,7 +145,7 @@ mod tests {
     #[test]
     fn every_state_comes_back_as_it_was_stored() {
         let status = FeedStatus::default();
-        for state in STATES {
+        for (state, _) in STATES {
             status.enter(state);
             assert_eq!(status.state(), state);
         }

@@ -160,7 +160,12 @@ impl Device {
         kernel_says("rng_quality")?.parse().ok()
     }
 
-    /// How log and status call it: the path, and what the kernel calls the generator.
+    /// The kernel's name of the generator behind it; empty if it is no `/dev/hwrng`.
+    pub fn generator(&self) -> &str {
+        self.current.as_deref().unwrap_or_default()
+    }
+
+    /// How the log calls it: the path, and what the kernel calls the generator.
     pub fn description(&self) -> String {
         match &self.current {
             Some(current) => format!("{} ({current})", self.path.display()),

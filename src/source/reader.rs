@@ -75,7 +75,7 @@ impl Reader {
     /// Makes the stock and its reader.
     pub fn new(settings: Settings, status: Arc<SourceStatus>, wake: Wake) -> (Self, Arc<Stock>) {
         let stock = Arc::new(Stock::new(settings.stock));
-        status.set_description(settings.path.display().to_string());
+        status.set_name(settings.path.display().to_string(), "");
         let reader = Reader {
             settings,
             stock: Arc::clone(&stock),
@@ -125,7 +125,7 @@ impl Reader {
     fn read_on(&mut self) -> Result<Infallible, Stop> {
         self.status.record_progress(sys::now());
         let device = Device::open(&self.settings.path, self.offset)?;
-        self.status.set_description(device.description());
+        self.status.set_name(self.settings.path.display().to_string(), device.generator());
         if device.is_seekable() && self.offset == 0 {
             warn!(
                 "source {} is a file: after a restart it gives the same bytes again. For tests only",

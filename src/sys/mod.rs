@@ -18,6 +18,7 @@ pub mod privilege;
 pub mod process;
 pub mod random;
 pub mod syslog;
+pub mod terminal;
 pub mod thread;
 pub mod users;
 

@@ -7,9 +7,9 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// For one line of the user database: a name, a home, a shell.
@@ -140,6 +140,26 @@ impl User {
     /// Its number.
     pub fn uid(&self) -> u32 {
         self.uid
+    }
+
+    /// Gives a file of ours to the user's group. It takes no right to give files away (CAP_CHOWN):
+    /// whoever is of a group may give it his files, and root may be of any.
+    ///
+    /// # Errors
+    /// When we may not, or there is no such file.
+    pub fn share(&self, path: &Path) -> io::Result<()> {
+        let checked = |code: libc::c_int| match code {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        // SAFETY: a plain question.
+        let own = unsafe { libc::getegid() };
+        // SAFETY: takes an integer only; the real group stays, and the way back with it.
+        checked(unsafe { libc::setegid(self.gid) })?;
+        let shared = chown(path, None, Some(self.gid));
+        // SAFETY: as above.
+        checked(unsafe { libc::setegid(own) })?;
+        shared
     }
 
     /// Whether this user is root itself.

@@ -1,8 +1,8 @@
 //! EGD, the protocol of the Entropy Gathering Daemon: what QEMU's `rng-egd`, ekeyd-egd-linux and
 //! EntropyBroker speak.
 //!
-//! Owns the five commands (EGD 0.9, `README`, "The network interface"). Answers carry no mark of what they
-//! answer, so a command is heard only when the one before has its whole answer.
+//! Owns the five commands (EGD 0.9, `README`, "The network interface"). Answers carry no mark of
+//! what they answer, so a command is heard only when the one before has its whole answer.
 
 use super::{CodecError, Reply, Request, ServerCodec};
 
@@ -40,40 +40,39 @@ impl ServerCodec for EgdServer {
         input: &mut Vec<u8>,
         output: &mut Vec<u8>,
     ) -> Result<Option<Request>, CodecError> {
-        while self.owed == 0 && !self.is_asking {
-            let (len, request) = match *input.as_slice() {
-                [LEVEL, ..] => (1, Some(Request::Level)),
-                [READ, 0, ..] => {
-                    output.push(0);
-                    (2, None)
-                }
-                [READ, count, ..] => (2, Some(Request::Spare(count.into()))),
-                [READ_BLOCKING, 0, ..] => (2, None),
-                [READ_BLOCKING, count, ..] => (2, Some(Request::Bytes(count.into()))),
-                // The claim of entropy is two bytes, and nothing to us.
-                [WRITE, _, _, count, ref rest @ ..] if rest.len() >= usize::from(count) => {
-                    (4 + usize::from(count), Some(Request::Offer(count.into())))
-                }
-                [PID, ..] => {
-                    let text = self.pid.to_string();
-                    output.push(u8::try_from(text.len()).unwrap_or(0));
-                    output.extend_from_slice(text.as_bytes());
-                    (1, None)
-                }
-                [READ | READ_BLOCKING | WRITE, ..] | [] => return Ok(None),
-                _ => return Err(CodecError::BadMessage),
-            };
-            input.drain(..len);
-            match request {
-                Some(Request::Bytes(count)) => self.owed = count as usize,
-                Some(Request::Level | Request::Spare(_)) => self.is_asking = true,
-                _ => {}
-            }
-            if request.is_some() {
-                return Ok(request);
-            }
+        if self.owed > 0 || self.is_asking {
+            return Ok(None);
         }
-        Ok(None)
+        // Every command is a request, so that whoever bounds those bounds them all.
+        let (len, request) = match *input.as_slice() {
+            [LEVEL, ..] => (1, Request::Level),
+            [READ, 0, ..] => {
+                output.push(0);
+                (2, Request::Unknown)
+            }
+            [READ, count, ..] => (2, Request::Spare(count.into())),
+            [READ_BLOCKING, 0, ..] => (2, Request::Unknown),
+            [READ_BLOCKING, count, ..] => (2, Request::Bytes(count.into())),
+            // The claim of entropy is two bytes, and nothing to us.
+            [WRITE, _, _, count, ref rest @ ..] if rest.len() >= usize::from(count) => {
+                (4 + usize::from(count), Request::Offer(count.into()))
+            }
+            [PID, ..] => {
+                let text = self.pid.to_string();
+                output.push(u8::try_from(text.len()).unwrap_or(0));
+                output.extend_from_slice(text.as_bytes());
+                (1, Request::Unknown)
+            }
+            [READ | READ_BLOCKING | WRITE, ..] | [] => return Ok(None),
+            _ => return Err(CodecError::BadMessage),
+        };
+        input.drain(..len);
+        match request {
+            Request::Bytes(count) => self.owed = count as usize,
+            Request::Level | Request::Spare(_) => self.is_asking = true,
+            _ => {}
+        }
+        Ok(Some(request))
     }
 
     fn encode(&mut self, reply: Reply, output: &mut Vec<u8>) -> Result<(), CodecError> {
@@ -93,7 +92,9 @@ impl ServerCodec for EgdServer {
             }
             // There is no way to say it: the peer waits, or sees the connection close.
             Reply::Wait(..) | Reply::Bye(..) => {}
-            Reply::Welcome(..) | Reply::Pong(_) => return Err(CodecError::OutOfOrder),
+            Reply::Welcome(..) | Reply::Pong(_) | Reply::Page(_) => {
+                return Err(CodecError::OutOfOrder);
+            }
         }
         Ok(())
     }
@@ -130,7 +131,10 @@ mod tests {
         assert_eq!(decode(egd, &mut input), (None, vec![]), "50 are still to come");
         assert_eq!(encode(egd, Reply::Sample(Sample::new(vec![9; 50]))), [9; 50]);
         assert_eq!(decode(egd, &mut input), (Some(Request::Offer(2)), vec![]));
-        assert_eq!(decode(egd, &mut input), (None, b"\x044711\0".to_vec()));
+        assert_eq!(decode(egd, &mut input), (Some(Request::Unknown), b"\x044711".to_vec()));
+        assert_eq!(decode(egd, &mut input), (Some(Request::Unknown), vec![0]), "none of nothing");
+        assert_eq!(decode(egd, &mut input), (Some(Request::Unknown), vec![]), "nothing");
+        assert_eq!(decode(egd, &mut input), (None, vec![]));
         assert_eq!(input, [2], "half a command");
     }
 

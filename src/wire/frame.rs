@@ -142,7 +142,7 @@ pub fn push_reply(reply: &Reply, message: &mut Vec<u8>) {
         Reply::Wait(reason, span) => push_reason(WAIT, reason.code(), *span, message),
         Reply::Bye(reason, span) => push_reason(BYE, reason.code(), *span, message),
         // Nor what only guests hear.
-        Reply::Welcome(..) | Reply::Spare(_) | Reply::Level(_) => {}
+        Reply::Welcome(..) | Reply::Spare(_) | Reply::Level(_) | Reply::Page(_) => {}
     }
 }
 

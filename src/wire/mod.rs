@@ -7,6 +7,7 @@
 pub mod egd;
 pub mod frame;
 pub mod hedge;
+pub mod http;
 pub mod native;
 #[cfg(test)]
 mod native_tests;
@@ -16,6 +17,7 @@ pub mod proxy;
 
 use crate::keys::{Psk, PublicKey};
 use crate::sample::Sample;
+use crate::status::{Answer as PageAnswer, Page};
 use std::fmt;
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ pub enum Protocol {
     Plain,
     /// [`egd`]: for QEMU and others that know the Entropy Gathering Daemon.
     Egd,
+    /// [`http`]: status, for people and monitors. It gives no random bytes.
+    Http,
 }
 
 impl Protocol {
@@ -43,6 +47,7 @@ impl fmt::Display for Protocol {
             Protocol::Native => "netrng",
             Protocol::Plain => "plain",
             Protocol::Egd => "egd",
+            Protocol::Http => "http",
         })
     }
 }
@@ -71,6 +76,8 @@ pub enum Request {
     Ping(u64),
     /// Goes away.
     Bye,
+    /// Wants to see this. All that a session of [`http`] ever says.
+    Page(Page),
     /// Something that this version does not know: passed over, but it counts.
     Unknown,
 }
@@ -93,6 +100,8 @@ pub enum Reply {
     Wait(WaitReason, Duration),
     /// The session ends; come back no sooner than this.
     Bye(ByeReason, Duration),
+    /// Answers [`Request::Page`].
+    Page(PageAnswer),
 }
 
 /// What the server tells a client about itself in the second handshake message.

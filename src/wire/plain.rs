@@ -35,7 +35,7 @@ impl ServerCodec for PlainServer {
     }
 
     fn encode(&mut self, reply: Reply, output: &mut Vec<u8>) -> Result<(), CodecError> {
-        if matches!(reply, Reply::Welcome(..)) {
+        if matches!(reply, Reply::Welcome(..) | Reply::Page(_)) {
             return Err(CodecError::OutOfOrder);
         }
         push_framed(output, |message| frame::push_reply(&reply, message));

@@ -18,6 +18,8 @@ const REST_MAX: usize = 1024;
 pub enum Proxied {
     /// Its own: it looks whether we are well.
     Itself,
+    /// A client's that has no address, as one of its own machine.
+    Somebody,
     /// A client's.
     For {
         /// Where the client is.
@@ -27,12 +29,12 @@ pub enum Proxied {
     },
 }
 
-/// Takes the header from the front of `input`, leaving the rest. `None`: more bytes are needed.
+/// What the header at the front of `input` says, and its length. `None`: more bytes are needed.
 ///
 /// # Errors
 /// [`CodecError::BadMessage`] if it is none, [`CodecError::BadLength`] if it is too long or too
 /// short for its addresses.
-pub fn decode(input: &mut Vec<u8>) -> Result<Option<Proxied>, CodecError> {
+pub fn decode(input: &[u8]) -> Result<Option<(Proxied, usize)>, CodecError> {
     let known = input.len().min(SIGNATURE.len());
     if input[..known] != SIGNATURE[..known] {
         return Err(CodecError::BadMessage);
@@ -54,11 +56,10 @@ pub fn decode(input: &mut Vec<u8>) -> Result<Option<Proxied>, CodecError> {
             Proxied::For { address: Ipv6Addr::from(octets).into(), port: port(rest, 32)? }
         }
         // Unix sockets, or unspecified: there is no address to go by.
-        (0x21, 0 | 3) => Proxied::Itself,
+        (0x21, 0 | 3) => Proxied::Somebody,
         _ => return Err(CodecError::BadMessage),
     };
-    input.drain(..HEAD_LEN + rest_len);
-    Ok(Some(found))
+    Ok(Some((found, HEAD_LEN + rest_len)))
 }
 
 fn part<const N: usize>(rest: &[u8], at: usize) -> Result<[u8; N], CodecError> {
@@ -89,14 +90,14 @@ mod tests {
             (four, Proxied::For { address: "192.0.2.7".parse().unwrap(), port: 8080 }),
             (six, Proxied::For { address: "2001:db8::9".parse().unwrap(), port: 258 }),
             (header(0x20, 0, b"anything"), Proxied::Itself),
-            (header(0x21, 0, b""), Proxied::Itself),
+            (header(0x21, 0, b""), Proxied::Somebody),
+            (header(0x21, 0x31, &[0; 216]), Proxied::Somebody),
         ] {
             for cut in 0..header.len() {
-                assert_eq!(decode(&mut header[..cut].to_vec()), Ok(None), "{cut}");
+                assert_eq!(decode(&header[..cut]), Ok(None), "{cut}");
             }
-            let mut input = [&header[..], b"rest"].concat();
-            assert_eq!(decode(&mut input), Ok(Some(expected)));
-            assert_eq!(input, b"rest");
+            let input = [&header[..], b"rest"].concat();
+            assert_eq!(decode(&input), Ok(Some((expected, header.len()))));
         }
     }
 
@@ -111,15 +112,15 @@ mod tests {
             (header(0x21, 0x11, &[0; 9]), CodecError::BadLength),
             (header(0x20, 0, &[0; REST_MAX + 1]), CodecError::BadLength),
         ] {
-            assert_eq!(decode(&mut input.clone()), Err(error), "{input:?}");
+            assert_eq!(decode(&input), Err(error), "{input:?}");
         }
     }
 
     proptest! {
         #[test]
         fn random_bytes_never_panic(rest in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = decode(&mut rest.clone());
-            let _ = decode(&mut [&SIGNATURE[..], &rest].concat());
+            let _ = decode(&rest);
+            let _ = decode(&[&SIGNATURE[..], &rest].concat());
         }
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# about: coverage-guided fuzzing of what peers send and of configuration files, 10 s each
+# about: coverage-guided fuzzing of what peers of any kind send and of configuration files, 10 s each
 # needs: cargo:rustup/cargo
 # timeout: 600
 set -euo pipefail
@@ -18,7 +18,7 @@ cargo build --manifest-path fuzz/Cargo.toml --release --locked --target "$host" 
 
 corpus=$(mktemp -d)
 trap 'rm -rf "$corpus"' EXIT
-for name in server_codecs client_codecs config; do
+for name in server_codecs client_codecs guests config; do
     mkdir "$corpus/$name"
     [ "$name" = config ] && cp conf/*.toml "$corpus/$name"
     "$target/$host/release/$name" -max_total_time=10 -print_final_stats=1 -verbosity=0 \

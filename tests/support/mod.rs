@@ -13,6 +13,7 @@ pub mod deal;
 pub mod feed;
 pub mod ledger;
 pub mod machine;
+pub mod netns;
 pub mod numbered;
 pub mod process;
 pub mod puller;

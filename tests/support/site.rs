@@ -143,9 +143,11 @@ impl Site {
         // Not the machine's own.
         let is_set = self.server_lines.iter().any(|line| line.starts_with("tap-socket"));
         let tap_socket = if is_set { "" } else { "tap-socket = \"tap.sock\"" };
+        let is_set = self.server_lines.iter().any(|line| line.starts_with("status-socket"));
+        let status = if is_set { "" } else { "status-socket = \"server.sock\"" };
         format!(
             "mode = \"server\"\n{}\n[server]\nlisten = [\"{}\"]\nprivate-key-file = {key_file:?}\n\
-             clients-file = {clients_file:?}\n{}\n{tap_socket}\n\n[source]\n{}\n{}",
+             clients-file = {clients_file:?}\n{}\n{tap_socket}\n{status}\n\n[source]\n{}\n{}",
             self.top_lines.join("\n"),
             self.address,
             self.server_lines.join("\n"),
@@ -238,7 +240,10 @@ impl Site {
 
     /// Writes a client's config with this `[sink]`, and returns its path.
     pub fn client_config(&self, client: &Enrolled, sink: &str) -> PathBuf {
-        let text = format!("{}\n[sink]\n{sink}\n", client.config);
+        // Not the machine's own socket.
+        let socket = format!("[client]\nstatus-socket = \"{}.sock\"", client.name);
+        let own = client.config.replacen("[client]", &socket, 1);
+        let text = format!("{own}\n[sink]\n{sink}\n");
         self.write_secret(&format!("{}.toml", client.name), &text)
     }
 

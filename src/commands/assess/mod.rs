@@ -5,7 +5,6 @@
 
 mod report;
 
-use super::demo::verdict::Grouped;
 use super::{Exit, Failure, signals};
 use crate::assess::Tally;
 use crate::assess::sheet::{Form, Sheet};
@@ -14,6 +13,7 @@ use crate::cli::Assess;
 use crate::server::admission::Capacity;
 use crate::source::draw::{Chunks, DrawError};
 use crate::source::health::{STARTUP_BYTES, default_min_entropy};
+use crate::status::words::Grouped;
 use crate::sys;
 use std::io::{IsTerminal, Write};
 use std::os::unix::net::UnixStream;

@@ -5,10 +5,10 @@
 use super::{End, Measured};
 use crate::assess::blocks::CHANCE;
 use crate::assess::verdict::Verdict;
-use crate::commands::demo::verdict::Grouped;
 use crate::server::Limits;
 use crate::server::admission::promisable;
 use crate::source::draw::Chunks;
+use crate::status::words::Grouped;
 use std::io::{self, Write};
 
 /// Guarantees that the table lists, bytes per second: from what a kernel of today takes (64

@@ -16,6 +16,7 @@ use crate::sample::Sample;
 use crate::server::{ClientRule, Identity, Limits, core::Server};
 use crate::sink::{self, Feed, KernelWrite, Sink};
 use crate::source::{Settings, draw::draw};
+use crate::status::words::Grouped;
 use crate::status::{SourceHealth, SourceStatus};
 use crate::sys::{self, latch::Latch, latch::latch};
 use crate::wire::native::public_key;
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use verdict::{Grouped, Record, duplicates, jain};
+use verdict::{Record, duplicates, jain};
 
 const HARDWARE: &str = "/dev/hwrng";
 const KERNEL: &str = "/dev/urandom";
@@ -169,6 +170,7 @@ impl Running {
             listen: Vec::new(),
             listeners: Vec::new(),
             tap_socket: None,
+            status_socket: None,
             private_key,
             clients_file: PathBuf::new(),
             clients: Clients { rules, missing: None },
@@ -182,8 +184,10 @@ impl Running {
         let thread =
             std::thread::Builder::new().name("server".into()).spawn(move || event_loop.run())?;
         if is_ready.recv_timeout(patience).is_err() {
-            let text = format_args!("the source gave no sample in {} s", patience.as_secs());
-            return Err(Failure::new(Exit::Source, text));
+            return Err(Failure::new(
+                Exit::Source,
+                format_args!("the source gave no sample in {} s", patience.as_secs()),
+            ));
         }
         Ok(Running { thread, stop, _reload: reload, source })
     }

@@ -1,6 +1,6 @@
 //! The demo's screen: redrawn in place on a terminal, a line at a time elsewhere.
 
-use super::verdict::Grouped;
+use crate::status::words::Grouped;
 use std::io::{IsTerminal, Write};
 
 /// Columns of the narrowest terminal that is still usual.

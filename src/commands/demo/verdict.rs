@@ -1,7 +1,6 @@
 //! The verdict: were the bytes unique, fair, tested? Pure figures over what was recorded.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// Bytes that must repeat to count as a duplicate. Two runs of 16 random bytes are equal by
 /// chance once in 2^128 pairs.
@@ -51,24 +50,6 @@ pub fn jain(shares: &[u64]) -> f64 {
     if squares == 0.0 { 0.0 } else { sum * sum / (shares.len() as f64 * squares) }
 }
 
-/// A number with thousands separated.
-#[derive(Debug, Clone, Copy)]
-pub struct Grouped(pub u64);
-
-impl fmt::Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
-                text.push(',');
-            }
-            text.push(digit);
-        }
-        f.pad(&text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,11 +88,5 @@ mod tests {
         assert_eq!(jain(&[5, 5]), 1.0);
         assert_eq!(jain(&[10, 0]), 0.5);
         assert_eq!(jain(&[0, 0]), 0.0);
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        let text: Vec<_> = [0, 999, 1000, 1_234_567].map(|n| Grouped(n).to_string()).into();
-        assert_eq!(text, ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -38,12 +38,14 @@ pub(super) fn apply(root: &Path, plan: &Plan) -> Result<(), Failure> {
                 done += 1;
                 let ended = shell(root, plan, &step.run, &step.input, false)?;
                 if !ended.success() || look(root, plan, step)? == State::ToDo {
-                    let text = format_args!(
-                        "step {number} of {of} failed, see above, and nothing after it was done: \
+                    return Err(Failure::new(
+                        Exit::System,
+                        format_args!(
+                            "step {number} of {of} failed, see above, and nothing after it was done: \
                          {}; mend that and run the same again",
-                        step.why
-                    );
-                    return Err(Failure::new(Exit::System, text));
+                            step.why
+                        ),
+                    ));
                 }
             }
         }
@@ -65,8 +67,10 @@ fn shell(
     is_quiet: bool,
 ) -> Result<ExitStatus, Failure> {
     let failed = |error: io::Error| {
-        let text = format_args!("cannot run /bin/sh in {}: {error}", root.display());
-        Failure::new(Exit::System, text)
+        Failure::new(
+            Exit::System,
+            format_args!("cannot run /bin/sh in {}: {error}", root.display()),
+        )
     };
     let mut command = Command::new("/bin/sh");
     if root != Path::new("/") {

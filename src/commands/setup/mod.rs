@@ -29,9 +29,10 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
     let root = asked.root.as_deref().unwrap_or(Path::new("/"));
     if !root.join("bin/sh").exists() {
         let root = root.display();
-        let text =
-            format_args!("--root: found {root}; want a folder with a system, as /mnt/sdcard");
-        return Err(Failure::new(Exit::Usage, text));
+        return Err(Failure::new(
+            Exit::Usage,
+            format_args!("--root: found {root}; want a folder with a system, as /mnt/sdcard"),
+        ));
     }
     let found = find_system(root);
     let mut facts = facts(root, asked, found)?;
@@ -63,10 +64,12 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
         } else {
             "this is another system"
         };
-        let text = format_args!(
-            "--apply is not for {name} here, because {why}: read the steps above and run them"
-        );
-        return Err(Failure::new(Exit::Usage, text));
+        return Err(Failure::new(
+            Exit::Usage,
+            format_args!(
+                "--apply is not for {name} here, because {why}: read the steps above and run them"
+            ),
+        ));
     }
     Ok(())
 }
@@ -164,10 +167,12 @@ fn read_given(facts: &Facts, path: &Path, there: Option<&str>) -> Result<Config,
         Failure::new(Exit::Usage, format_args!("--config: cannot read {shown}: {error}"))
     })?;
     if text.trim().is_empty() {
-        let text = format_args!(
-            "{shown}: the file is empty; look what `netrng enroll` said when it was to fill it"
-        );
-        return Err(Failure::new(Exit::Config, text));
+        return Err(Failure::new(
+            Exit::Config,
+            format_args!(
+                "{shown}: the file is empty; look what `netrng enroll` said when it was to fill it"
+            ),
+        ));
     }
     // Relative paths start where it will stand.
     let installed = Path::new(facts.system.config);
@@ -178,10 +183,12 @@ fn read_given(facts: &Facts, path: &Path, there: Option<&str>) -> Result<Config,
         Config::Client(_) => ("client", facts.role.name()),
     };
     if found != wanted {
-        let text = format_args!(
-            "{shown}: mode: found {found:?}, want {wanted:?}; or say `netrng setup {found}`"
-        );
-        return Err(Failure::new(Exit::Config, text));
+        return Err(Failure::new(
+            Exit::Config,
+            format_args!(
+                "{shown}: mode: found {found:?}, want {wanted:?}; or say `netrng setup {found}`"
+            ),
+        ));
     }
     // A server's key is made by a step, and in another root there are other files.
     if facts.role == Role::Client && !facts.is_elsewhere {
@@ -191,12 +198,14 @@ fn read_given(facts: &Facts, path: &Path, there: Option<&str>) -> Result<Config,
     let is_own = |line: &&str| *line != USER_LINE.trim_end();
     if there.is_some_and(|there| !there.lines().filter(is_own).eq(text.lines().filter(is_own))) {
         let config = facts.system.config;
-        let text = format_args!(
-            "{config} is there already, is another configuration than {shown} and stays as it is: \
+        return Err(Failure::new(
+            Exit::Config,
+            format_args!(
+                "{config} is there already, is another configuration than {shown} and stays as it is: \
              compare them with `diff -u {config} {shown}`, then change the first, or move it away \
              and run this again"
-        );
-        return Err(Failure::new(Exit::Config, text));
+            ),
+        ));
     }
     Ok(config)
 }
@@ -207,8 +216,10 @@ fn is_running(init: &Init, running: Option<&Init>) -> bool {
 
 /// `found` is what was said, or "none" where nothing was said and nothing found.
 fn unknown(option: &str, found: &str, names: &[&str]) -> Failure {
-    let text = format_args!("{option}found {found}; want one of: {}", names.join(", "));
-    Failure::new(Exit::Usage, text)
+    Failure::new(
+        Exit::Usage,
+        format_args!("{option}found {found}; want one of: {}", names.join(", ")),
+    )
 }
 
 /// Also true for a link whose target stands in another root.

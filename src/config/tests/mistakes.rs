@@ -105,10 +105,13 @@ const SERVER_MISTAKES: &Mistakes = &[
     ("stock = 5", "/n:5: stock: unknown key in [server]; it belongs in [source]"),
     (
         "frobnicate = 1",
-        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, tap-socket, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
+        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, tap-socket, status-socket, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
     ),
     ("[[listen]]", "/n:5: protocol: missing in [[listen]]; say what is spoken there"),
-    ("[[listen]]\nprotocol = 'ftp'", r#"/n:6: protocol: found "ftp"; want "netrng" or "egd""#),
+    (
+        "[[listen]]\nprotocol = 'ftp'",
+        r#"/n:6: protocol: found "ftp"; want "netrng", "egd" or "http""#,
+    ),
     (
         "[[listen]]\nprotocol = 'egd'",
         "/n:5: address: missing in [[listen]]; give it, or for a unix socket `path`",
@@ -128,6 +131,18 @@ const SERVER_MISTAKES: &Mistakes = &[
     (
         "[[listen]]\nprotocol = 'egd'\npath = '/a'\nmode = 'rw'",
         r#"/n:8: mode: found "rw"; want permissions such as "0660""#,
+    ),
+    (
+        "[[listen]]\nprotocol = 'egd'\npath = '/a'\nnames = ['a.b']",
+        "/n:8: names: is only for protocol = \"http\"; remove it",
+    ),
+    (
+        "[[listen]]\nprotocol = 'http'\naddress = '127.0.0.1:1'\nnames = [1]",
+        "/n:8: names: found 1; want a name such as \"rng.example.org\"",
+    ),
+    (
+        "[[listen]]\nprotocol = 'http'\naddress = '127.0.0.1:1'\nbalancers = ['::1']",
+        "/n:8: balancers: has no effect with protocol = \"http\"; remove it",
     ),
     (
         "[[listen]]\nprotocol = 'netrng'\naddress = '::1'\ngreet = 64",
@@ -241,7 +256,7 @@ const CLIENT_MISTAKES: &Mistakes = &[
     ("[upstream]", "/n:4: upstream: found a table; want [[upstream]]"),
     (
         "upstream = 1",
-        "/n:4: upstream: unknown key in [client]; the keys here are private-key, private-key-file",
+        "/n:4: upstream: unknown key in [client]; the keys here are private-key, private-key-file, status-socket",
     ),
     (
         "[[upstream]]",

@@ -1,24 +1,38 @@
-//! What the simulation plays with: dice, and a protocol that needs no cryptography.
+//! What the simulation plays with: dice, clients and guests, a protocol that needs no
+//! cryptography, and EGD watched.
 
-use super::SAMPLE;
+use super::{CLIENTS, SAMPLE};
 use crate::keys::PublicKey;
-use crate::wire::{CodecError, Reply, Request, ServerCodec};
+use crate::server::guests::ListenerRule;
+use crate::server::session::Peer;
+use crate::server::{ClientRule, Identity};
+use crate::wire::egd::EgdServer;
+use crate::wire::{CodecError, Protocol, Reply, Request, ServerCodec};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
 /// What the codecs saw leave, in order.
-pub(super) type Log = Arc<Mutex<Vec<(u64, Vec<u8>)>>>;
+pub(in crate::server) type Log = Arc<Mutex<Vec<Given>>>;
+
+/// Bytes that a codec saw leave.
+pub(in crate::server) struct Given {
+    pub(in crate::server) serial: u64,
+    pub(in crate::server) bytes: Vec<u8>,
+    /// Whether they were for whoever takes only what nobody waits for.
+    pub(in crate::server) is_spare: bool,
+}
 
 /// One byte a request, so that the simulation needs no cryptography: a tag, and for some an
 /// argument.
-pub(super) struct ScriptCodec {
-    pub(super) serial: u64,
-    pub(super) proved: bool,
-    pub(super) log: Log,
+pub(in crate::server) struct ScriptCodec {
+    pub(in crate::server) serial: u64,
+    pub(in crate::server) proved: bool,
+    pub(in crate::server) log: Log,
 }
 
-pub(super) const HELLO: u8 = 1;
-pub(super) const PROVE: u8 = 2;
-pub(super) const WANT: u8 = 3;
+pub(in crate::server) const HELLO: u8 = 1;
+pub(in crate::server) const PROVE: u8 = 2;
+pub(in crate::server) const WANT: u8 = 3;
 pub(super) const PING: u8 = 4;
 pub(super) const BYE: u8 = 5;
 pub(super) const NAME: u8 = 6;
@@ -55,7 +69,8 @@ impl ServerCodec for ScriptCodec {
                 assert!(self.proved, "bytes before the key was proved");
                 assert!((1..=SAMPLE).contains(&sample.len()));
                 output.extend_from_slice(sample.as_bytes());
-                self.log.lock().unwrap().push((self.serial, sample.as_bytes().to_vec()));
+                let (serial, bytes) = (self.serial, sample.as_bytes().to_vec());
+                self.log.lock().unwrap().push(Given { serial, bytes, is_spare: false });
             }
             _ => output.extend_from_slice(&[0; 9]),
         }
@@ -63,7 +78,92 @@ impl ServerCodec for ScriptCodec {
     }
 }
 
-pub(super) fn key(number: u8) -> PublicKey {
+/// The real thing, watched.
+pub(super) struct GuestCodec {
+    pub(super) serial: u64,
+    pub(super) egd: EgdServer,
+    pub(super) log: Log,
+    /// Commands heard that must be answered at once, and were not.
+    pub(super) pending: u32,
+}
+
+impl ServerCodec for GuestCodec {
+    fn decode(
+        &mut self,
+        input: &mut Vec<u8>,
+        output: &mut Vec<u8>,
+    ) -> Result<Option<Request>, CodecError> {
+        let request = self.egd.decode(input, output);
+        if let Ok(Some(Request::Spare(_) | Request::Level)) = request {
+            self.pending += 1;
+            assert_eq!(self.pending, 1, "one command at a time");
+        }
+        request
+    }
+
+    fn encode(&mut self, reply: Reply, output: &mut Vec<u8>) -> Result<(), CodecError> {
+        let bytes = match &reply {
+            Reply::Sample(sample) | Reply::Spare(sample) => sample.as_bytes().to_vec(),
+            _ => Vec::new(),
+        };
+        let is_spare = matches!(reply, Reply::Spare(_));
+        if is_spare || matches!(reply, Reply::Level(_)) {
+            self.pending = self.pending.checked_sub(1).expect("an answer to a question");
+        }
+        if !bytes.is_empty() {
+            self.log.lock().unwrap().push(Given { serial: self.serial, bytes, is_spare });
+        }
+        self.egd.encode(reply, output)
+    }
+}
+
+/// The first of two local users; each has two clients.
+const UID: u32 = 1000;
+
+/// Every third is a local user's.
+pub(super) fn identity(number: u8) -> Identity {
+    match number % 3 {
+        2 => Identity::User { uid: UID + u32::from(number / 6), user: String::new() },
+        _ => Identity::Key { key: key(number), psk: None },
+    }
+}
+
+/// Where the world's server listens: clients with keys, and guests of two kinds.
+pub(super) fn listeners() -> [Arc<ListenerRule>; 3] {
+    let egd = ListenerRule { max_sessions: 3, ..ListenerRule::new(Protocol::Egd) };
+    let limited = ListenerRule {
+        name: "limited".into(),
+        weight: 3,
+        limit_bytes_per_s: Some(1000),
+        greet_len: 64,
+        ..egd.clone()
+    };
+    [ListenerRule::new(Protocol::Native), egd, limited].map(Arc::new)
+}
+
+pub(super) fn origin(number: u8) -> Peer {
+    match number.checked_sub(3) {
+        Some(user) => Peer::Local { uid: UID + u32::from(user) },
+        None => Peer::Remote { address: Ipv4Addr::new(192, 0, 2, number).into(), port: 1000 },
+    }
+}
+
+pub(super) fn rules(dice: &mut Dice) -> Vec<ClientRule> {
+    (0..CLIENTS)
+        .map(|number| ClientRule {
+            name: name(number),
+            identity: identity(number),
+            weight: if number < 6 { 1 } else { 1 + dice.below(5) as u32 },
+            // Never 0: a promise taken back leaves its client ahead of its equals for a while.
+            guarantee_bytes_per_s: if number % 4 == 3 { 1 + dice.below(4000) } else { 0 },
+            limit_bytes_per_s: (number % 4 == 2).then(|| 100 + dice.below(5000)),
+            max_sessions: 1 + u32::from(number % 3 == 0),
+            allowed: Vec::new(),
+        })
+        .collect()
+}
+
+pub(in crate::server) fn key(number: u8) -> PublicKey {
     PublicKey([number; 32])
 }
 

@@ -1,12 +1,19 @@
-//! Status: what the threads tell each other and the admin about the source.
+//! What the threads tell each other and the admin about the source.
 //!
 //! Owns shared counters and the state of the source. It measures nothing itself.
 
+use super::snapshot::{Row, Value};
+use super::windows::Windows;
 use crate::moment::Moment;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// FIPS 140-2 blocks of which chance alone fails one (1 in 1,250), with much to spare ...
+const FIPS_BLOCKS_A_FAILURE: u64 = 400;
+/// ... and failed blocks that say nothing yet.
+const FIPS_FAILURES_FREE: u64 = 8;
 
 /// How the source is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,13 +41,26 @@ pub struct FipsCounts {
     pub failed: u64,
 }
 
+/// Five minutes, and the present.
+#[derive(Debug)]
+struct Recent(Windows);
+
+impl Default for Recent {
+    fn default() -> Self {
+        Recent(Windows::new(61))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Slow {
     health: SourceHealth,
     failures: BTreeMap<&'static str, u64>,
     last_failure: Option<(Moment, String)>,
     description: String,
+    device: String,
+    generator: String,
     fips: FipsCounts,
+    recent: Recent,
 }
 
 /// The source as all threads see it: written by the reader, read by the event loop and
@@ -65,6 +85,7 @@ impl SourceStatus {
         self.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         self.nanos_in_read.fetch_add(nanos, Ordering::Relaxed);
+        self.slow().recent.0.add(bytes as u64, now);
         self.record_progress(now);
     }
 
@@ -127,9 +148,16 @@ impl SourceStatus {
         self.slow().last_failure.clone()
     }
 
-    /// Sets what the source is called: path, and the kernel's name of the device.
-    pub fn set_description(&self, description: String) {
-        self.slow().description = description;
+    /// Sets what the source is called: path, and the kernel's name of the generator if there is
+    /// one.
+    pub fn set_name(&self, device: String, generator: &str) {
+        let mut slow = self.slow();
+        slow.description = match generator {
+            "" => device.clone(),
+            name => format!("{device} ({name})"),
+        };
+        slow.device = device;
+        slow.generator = generator.to_owned();
     }
 
     /// What the source is called.
@@ -145,6 +173,42 @@ impl SourceStatus {
     /// The FIPS 140-2 counters.
     pub fn fips(&self) -> FipsCounts {
         self.slow().fips
+    }
+
+    /// All that is known here, for status.
+    pub fn report(&self, now: Moment) -> Row {
+        let read_bytes = self.bytes_read.load(Ordering::Relaxed);
+        let slow = self.slow();
+        let mut row = Row::default();
+        let is_good = slow.health == SourceHealth::Good;
+        row.word("device", &slow.device);
+        row.word("generator", &slow.generator);
+        row.word(
+            "health",
+            match &slow.health {
+                SourceHealth::Starting => "starting",
+                SourceHealth::Good => "good",
+                SourceHealth::Failed { kind, .. } => kind,
+            },
+        );
+        row.flag("up", is_good);
+        row.count("read_bytes", read_bytes);
+        row.gauge("rate_bytes_per_second", slow.recent.0.bytes_per_s(now));
+        row.put("rate_history", Value::List(slow.recent.0.history(now)));
+        let FipsCounts { passed, failed } = slow.fips;
+        let fips = vec![("passed".to_owned(), passed), ("failed".to_owned(), failed)];
+        row.put("fips_blocks", Value::Counts("result", fips));
+        let most = FIPS_FAILURES_FREE + (passed + failed) / FIPS_BLOCKS_A_FAILURE;
+        row.flag("fips_as_chance", failed <= most);
+        let failures = slow.failures.iter().map(|(kind, times)| ((*kind).to_owned(), *times));
+        row.put("failures", Value::Counts("kind", failures.collect()));
+        let (age, text) = match &slow.last_failure {
+            Some((at, text)) => (Some(now.since(*at)), text.as_str()),
+            None => (None, ""),
+        };
+        row.age("last_failure_age_seconds", age);
+        row.note("last_failure", text);
+        row
     }
 }
 
