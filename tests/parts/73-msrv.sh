@@ -11,8 +11,9 @@ WORK=$CARGO_TARGET_DIR/msrv
 # The mark comes last: a root that was left half done is made anew.
 if [[ ! -e $ROOT/complete ]]; then
     rm -rf "$ROOT"
+    mirror=$(tests/support/debian-mirror)
     mmdebstrap --quiet --variant=essential --include=rustc,cargo,gcc,libc6-dev \
-        --aptopt='APT::Install-Recommends "false"' trixie "$ROOT" http://deb.debian.org/debian
+        --aptopt='APT::Install-Recommends "false"' trixie "$ROOT" "$mirror"
     touch "$ROOT/complete"
 fi
 
