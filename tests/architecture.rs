@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
     "source/fips",
     "assess/",
     "client/patience.rs",
+    "client/turns.rs",
     "server/admission.rs",
     "server/core.rs",
     "server/gate.rs",

@@ -66,6 +66,31 @@ fn our_very_bytes_are_credited_and_the_generator_reseeded() {
 }
 
 #[test]
+fn a_fast_upstream_has_no_more_of_a_feed_than_a_slow_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let slow = "while :; do head -c 250 /dev/urandom; sleep 0.1; done";
+    let upstreams = format!(
+        "{}\n[[upstream]]\nname = \"slow\"\ncommand = [\"sh\", \"-c\", {slow:?}]\n",
+        numbered_upstream(dir.path())
+    );
+    let command = client(dir.path(), &upstreams, KERNEL);
+    let (mut client, trace) = watch(&command, &["-e", "trace=ioctl"], dir.path());
+    trace.wait_for("RNDADDENTROPY", 3);
+    assert_eq!(client.terminate().code(), Some(0));
+    let lines = trace.lines();
+    let mut fed = lines.iter().filter(|line| line.contains("RNDADDENTROPY"));
+    let first = quoted_bytes(fed.next().unwrap().split_once("RND").unwrap().1).unwrap();
+    // Whoever gives first has the first half of the block: rows of 39 bytes, one of each row.
+    let known = |from: usize| {
+        let place = |row: usize| (STARTUP + row * FEEDS).checked_sub(from).unwrap() as u64;
+        (0..FEED).filter(|&row| row * FEEDS >= from && first[row] == byte_at(place(row))).count()
+    };
+    let most = known(0).max(known(BLOCK / 2));
+    println!("{most} of {FEED} bytes are the fast one's");
+    assert!((28..=36).contains(&most), "{most} of {FEED} bytes");
+}
+
+#[test]
 fn without_the_privilege_it_writes_and_says_so_once() {
     let dir = tempfile::tempdir().unwrap();
     let netrng = client(dir.path(), &numbered_upstream(dir.path()), KERNEL);

@@ -7,7 +7,7 @@ mod common;
 
 use common::*;
 use crossbeam_channel::{Sender, bounded};
-use netrng::client::{self, FetchState};
+use netrng::client::{self, Demand, FetchState};
 use netrng::sample::Sample;
 use netrng::sink::{self, Feed, FeedState, Sink};
 use netrng::sys::latch::{Trigger, latch};
@@ -57,7 +57,7 @@ fn a_sleeping_child_costs_the_server_two_samples_one_in_the_pipe_and_one_in_hand
     let feed = sink::start(&sink, receiver, &latch, little_jitter).unwrap();
     let fetchers = client::start(
         vec![upstream(server.address)],
-        sink.request_size(1),
+        Demand { request_size: sink.request_size(1), is_even: sink.is_even() },
         &samples,
         &latch,
         |_| Ok(TestCodec),

@@ -5,6 +5,7 @@
 use super::error::FailureKind;
 use super::link::Link;
 use super::raw::RawSession;
+use super::seat::Seat;
 use super::session::{News, Session};
 use super::trial::Trial;
 use super::upstream::{Address, Command, Kind, Remote, Ssh};
@@ -41,6 +42,8 @@ pub(super) struct Fetcher {
     pub(super) upstream: Upstream,
     pub(super) make_codec: Arc<MakeCodec>,
     pub(super) request_size: u32,
+    /// Where upstreams are to give the same.
+    pub(super) seat: Option<Seat>,
     pub(super) samples: Sender<Sample>,
     pub(super) stop: Latch,
     pub(super) random: fn() -> u64,
@@ -92,11 +95,13 @@ impl Fetcher {
         };
         while !self.stop.is_released() {
             self.status.enter(FetchState::Connecting);
+            self.tell_others(|seat| seat.handle_asked(crate::sys::now()));
             let ended = match self.open(history.words_level) {
                 Ok(Some(session)) => self.draw(session, &mut history),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),
             };
+            self.tell_others(Seat::handle_absent);
             let Err(error) = ended else { break };
             let delay = self.handle_failure(&error, &mut history);
             self.status.enter(FetchState::BackingOff);
@@ -174,6 +179,7 @@ impl Fetcher {
         let mut given = 0;
         loop {
             self.status.enter(FetchState::Asking);
+            self.tell_others(|seat| seat.handle_asked(crate::sys::now()));
             let sample = loop {
                 match session.next(self.request_size, (self.random)())? {
                     News::Sample(sample) => break sample,
@@ -195,15 +201,31 @@ impl Fetcher {
                 history.backoff.reset();
             }
             self.status.enter(FetchState::Full);
-            // Dropping a sample wipes it: one that is still in hand at the end goes nowhere.
-            let taken = select! {
-                send(self.samples, sample) -> sent => sent.is_ok(),
-                recv(self.stop.receiver()) -> _ => false,
-            };
-            if !taken {
+            if !self.give(sample) {
                 session.close();
                 return Ok(());
             }
+        }
+    }
+
+    /// Hands it over when the sink wants it; `false` if we are to end. Dropping a sample wipes it:
+    /// one that is still in hand then goes nowhere.
+    fn give(&self, sample: Sample) -> bool {
+        let len = sample.len();
+        if self.seat.as_ref().is_some_and(|seat| !seat.wait_for_turn(&self.stop)) {
+            return false;
+        }
+        let is_taken = select! {
+            send(self.samples, sample) -> sent => sent.is_ok(),
+            recv(self.stop.receiver()) -> _ => false,
+        };
+        self.tell_others(|seat| seat.handle_given(len));
+        is_taken
+    }
+
+    fn tell_others(&self, tell: impl FnOnce(&Seat)) {
+        if let Some(seat) = &self.seat {
+            tell(seat);
         }
     }
 
@@ -218,6 +240,7 @@ impl Fetcher {
 
     fn handle_wait(&self, reason: WaitReason, span: Duration, history: &mut History) {
         self.status.enter(FetchState::Waiting);
+        self.tell_others(Seat::handle_absent);
         let now = crate::sys::now();
         let said = history.wait_said;
         let level = if said.is_none_or(|said| now.since(said) >= SAY_WAIT_AGAIN_AFTER) {

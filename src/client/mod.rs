@@ -12,6 +12,8 @@
 //! worker.rs    a child that bytes come from, and why it ended
 //! ssh.rs       OpenSSH's command line, and what its words mean
 //! trial.rs     the health tests on our side
+//! turns.rs     whose turn it is, where none may give more than another
+//! seat.rs      threads that wait for theirs
 //! patience.rs  how much that is no sample a server may send
 //! error.rs     why it ended, in a sentence
 //! ```
@@ -21,10 +23,12 @@ mod fetch;
 mod link;
 mod patience;
 mod raw;
+mod seat;
 mod session;
 mod ssh;
 mod status;
 mod trial;
+mod turns;
 mod upstream;
 mod worker;
 
@@ -59,10 +63,19 @@ pub struct Fetchers {
     children: Receiver<Infallible>,
 }
 
+/// What the sink wants of its upstreams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demand {
+    /// Of each at a time, bytes.
+    pub request_size: u32,
+    /// Of all of them the same, though the fast then wait for the slow.
+    pub is_even: bool,
+}
+
 /// Starts a fetch thread for each upstream. All put what they get into `samples`, which is to
 /// be of capacity zero: then each holds at most one answer, and upstreams take turns.
 ///
-/// An answer is `request_size` bytes, as much as the sink takes at once. `make_codec` makes
+/// `make_codec` makes
 /// the protocol for one connection; `random` draws from a generator that never blocks (for
 /// backoff and ping tokens, which need not be secret). The threads end when `stop` is
 /// released.
@@ -71,7 +84,7 @@ pub struct Fetchers {
 /// When the system has no thread left.
 pub fn start<C, M>(
     upstreams: Vec<Upstream>,
-    request_size: u32,
+    demand: Demand,
     samples: &Sender<Sample>,
     stop: &Latch,
     make_codec: M,
@@ -88,6 +101,7 @@ where
         make_codec(address).map(|codec| Box::new(codec) as Box<dyn ClientCodec>)
     });
     let mut statuses = Vec::with_capacity(upstreams.len());
+    let mut seats = seat::seats(upstreams.len(), crate::sys::now());
     for upstream in upstreams {
         let status = Arc::new(FetchStatus::new(&upstream.name));
         statuses.push(Arc::clone(&status));
@@ -95,7 +109,8 @@ where
         let fetcher = fetch::Fetcher {
             upstream,
             make_codec: Arc::clone(&make_codec),
-            request_size: request_size.max(1),
+            request_size: demand.request_size.max(1),
+            seat: seats.next().filter(|_| demand.is_even),
             samples: samples.clone(),
             stop: stop.clone(),
             random,

@@ -4,7 +4,7 @@
 use super::client_status::{self, SinkView, Told};
 use super::halves::{self, Half, NeedsRoot};
 use super::{Exit, Failure, signals};
-use crate::client::{self, Address, Fetchers, Upstream};
+use crate::client::{self, Address, Demand, Fetchers, Upstream};
 use crate::config::ClientConfig;
 use crate::hop;
 use crate::sample::Sample;
@@ -122,10 +122,11 @@ fn start(
 ) -> Result<(FeedEnded, Option<(Fetchers, SinkView)>), Failure> {
     let (samples, received) = crossbeam_channel::bounded(0);
     let request_size = config.sink.request_size(config.upstreams.len());
+    let demand = Demand { request_size, is_even: config.sink.is_even() };
     let fetch = |upstreams: Vec<Upstream>| {
         let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         info!("will draw from {}", names.join(", "));
-        client::start(upstreams, request_size, &samples, stop, make_codec, sys::random::jitter)
+        client::start(upstreams, demand, &samples, stop, make_codec, sys::random::jitter)
     };
     match half {
         Half::Whole => {

@@ -16,7 +16,7 @@ pub(super) type Feed = Zeroizing<[u8; FEED_LEN]>;
 
 /// A block being filled or used up.
 ///
-/// **A feed takes every 39th byte.** The samples in a block come from all upstreams in turn, so
+/// **A feed takes every 39th byte.** All upstreams give the same to a block (`client::turns`), so
 /// each feed has bytes of every one of them. Taken from the front, the 64 bytes that initialise
 /// a kernel would all be of one upstream, and that one might know them.
 #[derive(Debug)]

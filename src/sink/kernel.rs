@@ -21,8 +21,8 @@ pub(super) const PATH: &str = "/dev/random";
 
 /// What one byte counts by default, bits: half of what it holds. So 64 bytes count 256 bits,
 /// which is just what initialises a generator (Linux 5.18 and later), and they are worth that
-/// even if every second byte is known to somebody: one of two upstreams may lie, or the source
-/// may hold half of the entropy that it seems to.
+/// even if every second byte is known to somebody: one of two upstreams that give may lie, or the
+/// source may hold half of the entropy that it seems to.
 pub const DEFAULT_CREDIT: f64 = 4.0;
 
 /// Feeds in a row that the kernel may ask for before we let `interval` pass: far more than any

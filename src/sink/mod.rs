@@ -79,6 +79,11 @@ impl Sink {
             Sink::Kernel { .. } => kernel::request_size(upstreams),
         }
     }
+
+    /// Whether each upstream is to give the same: one that lies must not be all that is credited.
+    pub fn is_even(&self) -> bool {
+        matches!(self, Sink::Kernel { .. })
+    }
 }
 
 /// Why there is no sink, or none any more. A child's end is none of these: it is restarted.

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use crossbeam_channel::{Receiver, bounded};
-use netrng::client::{self, Address, Fetchers, Kind, Upstream};
+use netrng::client::{self, Address, Demand, Fetchers, Kind, Upstream};
 use netrng::keys::{PrivateKey, PublicKey};
 use netrng::sample::Sample;
 use netrng::sys::latch::{Trigger, latch};
@@ -39,8 +39,9 @@ pub struct Running {
 pub fn fetch(upstreams: Vec<Upstream>) -> Running {
     let (sender, samples) = bounded(0);
     let (stop, latch) = latch().unwrap();
+    let demand = Demand { request_size: SAMPLE_LEN, is_even: false };
     let fetchers =
-        client::start(upstreams, SAMPLE_LEN, &sender, &latch, |_| Ok(TestCodec), little_jitter)
+        client::start(upstreams, demand, &sender, &latch, |_| Ok(TestCodec), little_jitter)
             .unwrap();
     Running { fetchers, samples, stop }
 }

@@ -9,7 +9,7 @@ pub(super) mod verdict;
 
 use super::server::{Parts, assemble, listen, native};
 use super::{Exit, Failure, client::make_codec, signals};
-use crate::client::{self, Address, Kind, Upstream};
+use crate::client::{self, Address, Demand, Kind, Upstream};
 use crate::config::{ClientDefaults, Clients, LogTo, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
 use crate::sample::Sample;
@@ -213,7 +213,8 @@ impl Drawer {
         kernel: Kernel,
     ) -> Result<Self, Failure> {
         let (samples, received) = crossbeam_channel::bounded(0);
-        client::start(vec![upstream], 2048, &samples, stop, make_codec, sys::random::jitter)?;
+        let demand = Demand { request_size: 2048, is_even: false };
+        client::start(vec![upstream], demand, &samples, stop, make_codec, sys::random::jitter)?;
         let record = Arc::new(Mutex::new(Record::default()));
         let (kept, stop) = (Arc::clone(&record), stop.clone());
         std::thread::Builder::new()
