@@ -35,6 +35,8 @@ pub enum FetchError {
         /// What came.
         got: usize,
     },
+    /// A sample without bytes: the original NetRNG's way to say that its source has ended.
+    SourceEnded,
     /// Message after message without a sample.
     Flood,
     /// No sign of life although an answer was due.
@@ -95,6 +97,9 @@ impl fmt::Display for FetchError {
             FetchError::Protocol(error) => write!(f, "the server broke the protocol ({error})"),
             FetchError::SampleLength { asked, got } => {
                 write!(f, "the server sent {got} bytes where up to {asked} were due")
+            }
+            FetchError::SourceEnded => {
+                f.write_str("the server's source has ended: it sends samples without bytes")
             }
             FetchError::Flood => f.write_str("the server floods us with messages without bytes"),
             FetchError::Silent => {

@@ -4,16 +4,18 @@
 
 use super::error::FailureKind;
 use super::link::Link;
+use super::netrng02::Netrng02Session;
 use super::raw::RawSession;
 use super::session::{News, Session};
 use super::trial::Trial;
-use super::upstream::{Address, Command, Kind, Remote, Ssh};
+use super::upstream::{Address, Command, Kind, Netrng02, Remote, Ssh};
 use super::worker::Program;
 use super::{FetchError, FetchState, FetchStatus, MakeCodec, Upstream};
 use crate::moment::Moment;
 use crate::retry::{Backoff, Outage};
 use crate::sample::Sample;
 use crate::sys::latch::Latch;
+use crate::wire::netrng02::Netrng02Client;
 use crate::wire::plain::PlainClient;
 use crate::wire::{ByeReason, WaitReason};
 use crossbeam_channel::{Sender, select};
@@ -58,9 +60,13 @@ struct History {
     is_distrusted: bool,
 }
 
+/// Opens a session at one address of a server; `None` if told to stop.
+type Open<'a> = dyn Fn(SocketAddr) -> Result<Option<Opened>, FetchError> + 'a;
+
 /// A session of any kind.
 enum Opened {
     Framed(Session),
+    Netrng02(Netrng02Session),
     Raw(RawSession),
 }
 
@@ -68,6 +74,7 @@ impl Opened {
     fn next(&mut self, request_size: u32, ping_token: u64) -> Result<News, FetchError> {
         match self {
             Opened::Framed(session) => session.next(request_size, ping_token),
+            Opened::Netrng02(session) => session.next(request_size as usize),
             Opened::Raw(session) => session.next(request_size as usize),
         }
     }
@@ -75,6 +82,7 @@ impl Opened {
     fn close(self) {
         match self {
             Opened::Framed(session) => session.close(),
+            Opened::Netrng02(session) => session.close(),
             Opened::Raw(session) => session.close(),
         }
     }
@@ -112,7 +120,15 @@ impl Fetcher {
     fn open(&self, level: Level) -> Result<Option<Opened>, FetchError> {
         let (name, stop, trial) = (&self.upstream.name, &self.stop, self.trial());
         let opened = match &self.upstream.kind {
-            Kind::Address(address) => return Ok(self.connect(address)?.map(Opened::Framed)),
+            Kind::Address(address) => {
+                let greet = |place| Ok(self.greet(address, place)?.map(Opened::Framed));
+                return self.connect(&address.host, address.port, &greet);
+            }
+            Kind::Netrng02(Netrng02 { host, port }) => {
+                // It says nothing before it is asked.
+                let open = |place| Ok(Some(self.open_netrng02(Link::connect(place)?, place)));
+                return self.connect(host, *port, &open);
+            }
             Kind::Command(Command { argv, stall_timeout }) => {
                 let started = Program::Command(argv).start_writer(name, level)?;
                 Opened::Raw(RawSession::new(started, trial, *stall_timeout, stop))
@@ -137,14 +153,19 @@ impl Fetcher {
     }
 
     /// Tries every address of the server; `None` if told to stop.
-    fn connect(&self, address: &Address) -> Result<Option<Session>, FetchError> {
+    fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        open: &Open<'_>,
+    ) -> Result<Option<Opened>, FetchError> {
         let name = &self.upstream.name;
         let mut error = FetchError::Resolve(std::io::ErrorKind::NotFound.into());
-        for place in resolve(address, (self.random)())? {
+        for place in resolve(host, port, (self.random)())? {
             if self.stop.is_released() {
                 return Ok(None);
             }
-            match self.greet(address, place) {
+            match open(place) {
                 Ok(opened) => return Ok(opened),
                 Err(bye @ FetchError::Bye(..)) => return Err(bye),
                 Err(failed) => {
@@ -169,6 +190,12 @@ impl Fetcher {
         Ok(Some(session))
     }
 
+    fn open_netrng02(&self, link: Link, place: SocketAddr) -> Opened {
+        self.status.sessions.fetch_add(1, Relaxed);
+        let session = Session::new(link, Box::new(Netrng02Client), self.trial(), &self.stop);
+        Opened::Netrng02(Netrng02Session::new(session, place))
+    }
+
     /// Asks, and hands over, until the session ends or we are to end.
     fn draw(&self, mut session: Opened, history: &mut History) -> Result<(), FetchError> {
         let mut given = 0;
@@ -177,7 +204,8 @@ impl Fetcher {
             let sample = loop {
                 match session.next(self.request_size, (self.random)())? {
                     News::Sample(sample) => break sample,
-                    News::Wait(reason, span) => self.handle_wait(reason, span, history),
+                    News::Wait(reason, span) => self.handle_wait(Some(reason), span, history),
+                    News::Nothing => self.handle_wait(None, Duration::ZERO, history),
                     News::Stopped => {
                         session.close();
                         return Ok(());
@@ -216,7 +244,7 @@ impl Fetcher {
         }
     }
 
-    fn handle_wait(&self, reason: WaitReason, span: Duration, history: &mut History) {
+    fn handle_wait(&self, reason: Option<WaitReason>, span: Duration, history: &mut History) {
         self.status.enter(FetchState::Waiting);
         let now = crate::sys::now();
         let said = history.wait_said;
@@ -229,14 +257,15 @@ impl Fetcher {
         history.wait_said = Some(now);
         let name = &self.upstream.name;
         match reason {
-            WaitReason::InLine => {
+            Some(WaitReason::InLine) => {
                 log!(
                     level,
                     "{name}: all places are taken; we are number {} in line",
                     span.as_millis()
                 );
             }
-            _ => log!(level, "{name}: has nothing to give for now: {reason}"),
+            Some(reason) => log!(level, "{name}: has nothing to give for now: {reason}"),
+            None => log!(level, "{name}: has nothing to give for now"),
         }
     }
 
@@ -264,8 +293,8 @@ impl Fetcher {
 
 /// The addresses that the name has now. The first is drawn: resolvers sort, so many clients of
 /// one name would else all come to the same.
-fn resolve(address: &Address, random: u64) -> Result<Vec<SocketAddr>, FetchError> {
-    let addresses = (address.host.as_str(), address.port).to_socket_addrs();
+fn resolve(host: &str, port: u16, random: u64) -> Result<Vec<SocketAddr>, FetchError> {
+    let addresses = (host, port).to_socket_addrs();
     let mut addresses: Vec<_> = addresses.map_err(FetchError::Resolve)?.collect();
     let first = random % addresses.len().max(1) as u64;
     addresses.rotate_left(usize::try_from(first).unwrap_or(0));

@@ -51,7 +51,7 @@ pub fn check(path: &Path) -> Result<(), Failure> {
                             make,
                         )?;
                     }
-                    Kind::Command(_) => {}
+                    Kind::Netrng02(_) | Kind::Command(_) => {}
                 }
             }
         }

@@ -22,6 +22,7 @@ use crate::wire::egd::EgdServer;
 use crate::wire::hedge::Hedge;
 use crate::wire::http::HttpServer;
 use crate::wire::native::{Responder, SharedHedge, public_key};
+use crate::wire::netrng02::Netrng02Server;
 use crate::wire::plain::PlainServer;
 use ::log::{error, info, warn};
 use mio::Poll;
@@ -155,6 +156,7 @@ fn codecs(private_key: PrivateKey, hedge: SharedHedge) -> MakeCodec {
         Protocol::Native => Box::new(Responder::new(&private_key, Arc::clone(&hedge))),
         Protocol::Plain => Box::new(PlainServer::default()),
         Protocol::Http => Box::new(HttpServer::new(Arc::clone(&rule.names))),
+        Protocol::Netrng02 => Box::new(Netrng02Server::default()),
         Protocol::Egd => Box::new(EgdServer::new(rule.greet_len, std::process::id())),
     })
 }

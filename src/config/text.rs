@@ -184,6 +184,13 @@ fn write_upstream(
                 writeln!(f, "psk = {HIDDEN}")?;
             }
         }
+        Kind::Netrng02(server) => {
+            writeln!(f, "address = \"{}\"", show_address(&server.host, server.port))?;
+            writeln!(f, "protocol = \"netrng-0.2\"")?;
+            if server.is_exposed() {
+                writeln!(f, "allow-plaintext = true")?;
+            }
+        }
         Kind::Ssh(ssh) => write_ssh(f, ssh)?,
         Kind::Command(Command { argv, stall_timeout }) => {
             writeln!(f, "command = {}", list(argv))?;

@@ -6,7 +6,7 @@ use super::clients::{CLIENT_NAME_RULE, read_public_key};
 use super::error::ConfigError;
 use super::server::{TIMEOUT, read_min_entropy};
 use super::table::{Entry, Table};
-use crate::client::{Address, Command, Kind, Remote, Ssh, Upstream};
+use crate::client::{Address, Command, Kind, Netrng02, Remote, Ssh, Upstream};
 use crate::keys::{PrivateKey, Psk};
 use crate::wire::frame::is_client_name;
 use std::net::Ipv6Addr;
@@ -18,6 +18,8 @@ pub(super) const UPSTREAM_KEYS: &[&str] = &[
     "address",
     "ssh",
     "command",
+    "protocol",
+    "allow-plaintext",
     "public-key",
     "private-key",
     "private-key-file",
@@ -34,7 +36,17 @@ pub(super) const UPSTREAM_KEYS: &[&str] = &[
 ];
 
 /// Keys that only upstreams with `address` have.
-const ADDRESS_KEYS: &[&str] = &["public-key", "private-key", "private-key-file", "psk", "psk-file"];
+const ADDRESS_KEYS: &[&str] = &[
+    "protocol",
+    "allow-plaintext",
+    "public-key",
+    "private-key",
+    "private-key-file",
+    "psk",
+    "psk-file",
+];
+/// The first of them that only `protocol = "netrng"` has.
+const FIRST_OF_NATIVE: usize = 2;
 /// Keys that only upstreams with `ssh` have.
 const SSH_KEYS: &[&str] = &["ssh-port", "identity-file", "known-hosts-file", "ssh-program", "raw"];
 
@@ -73,6 +85,7 @@ pub(super) fn read(
     }
     refuse_keys_of_others(table, key)?;
     let kind = match key {
+        "address" if is_netrng02(table)? => Kind::Netrng02(read_netrng02(table, &entry)?),
         "address" => Kind::Address(read_address(table, &entry, own_key, client, earlier)?),
         "ssh" => Kind::Ssh(read_ssh(table, &entry)?),
         _ => Kind::Command(Command {
@@ -104,6 +117,49 @@ fn refuse_keys_of_others(table: &Table<'_>, kind: &str) -> Result<(), ConfigErro
     }
 }
 
+/// Whether the original NetRNG's protocol is spoken there.
+fn is_netrng02(table: &Table<'_>) -> Result<bool, ConfigError> {
+    let refuse = |keys: &[&'static str], why: &str| {
+        let found = keys.iter().find_map(|key| table.entry(key));
+        found.map_or(Ok(()), |entry| Err(entry.fail(why)))
+    };
+    let entry = table.entry("protocol");
+    match entry.as_ref().map(|entry| entry.text()) {
+        None | Some(Some("netrng")) => {
+            let why = "is only for protocol = \"netrng-0.2\"; \"netrng\" encrypts; remove it";
+            refuse(&["allow-plaintext"], why)?;
+            Ok(false)
+        }
+        Some(Some("netrng-0.2")) => {
+            let why =
+                "has no effect with protocol = \"netrng-0.2\", which knows no keys; remove it";
+            refuse(&ADDRESS_KEYS[FIRST_OF_NATIVE..], why)?;
+            Ok(true)
+        }
+        _ => entry.map_or(Ok(false), |entry| Err(entry.want("\"netrng\" or \"netrng-0.2\""))),
+    }
+}
+
+/// `host:port`, and nothing else.
+fn read_host(entry: &Entry<'_>) -> Result<(String, u16), ConfigError> {
+    entry.text().and_then(parse_address).ok_or_else(|| {
+        entry.want("\"host\", \"host:port\", \"192.0.2.1:8989\" or \"[2001:db8::1]:8989\"")
+    })
+}
+
+fn read_netrng02(table: &Table<'_>, entry: &Entry<'_>) -> Result<Netrng02, ConfigError> {
+    let (host, port) = read_host(entry)?;
+    let server = Netrng02 { host, port };
+    let allow = table.entry("allow-plaintext").map_or(Ok(false), |entry| entry.flag())?;
+    if server.is_exposed() && !allow {
+        return Err(entry.fail(
+            "netrng-0.2 sends the bytes in clear, and whoever is on the way can read and change \
+             them; use another protocol, or write allow-plaintext = true",
+        ));
+    }
+    Ok(server)
+}
+
 fn read_address(
     table: &Table<'_>,
     entry: &Entry<'_>,
@@ -111,9 +167,7 @@ fn read_address(
     client: &Table<'_>,
     earlier: &[Upstream],
 ) -> Result<Address, ConfigError> {
-    let (host, port) = entry.text().and_then(parse_address).ok_or_else(|| {
-        entry.want("\"host\", \"host:port\", \"192.0.2.1:8989\" or \"[2001:db8::1]:8989\"")
-    })?;
+    let (host, port) = read_host(entry)?;
     let advice = "give the server's public key; `netrng pubkey` on the server prints it";
     let (server_key, entry) = read_public_key(table, advice)?;
     let is_same = |other: &&Upstream| matches!(&other.kind, Kind::Address(address) if address.server_key == server_key);

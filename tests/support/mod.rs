@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod machine;
 pub mod netns;
 pub mod numbered;
+pub mod original;
 pub mod process;
 pub mod puller;
 pub mod raw;

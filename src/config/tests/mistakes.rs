@@ -18,7 +18,7 @@ const UPSTREAM: &str = "mode = 'client'\n[client]\nprivate-key = '{1}'\n\
 const ALICE: &str = "[[client]]\nname = 'alice'\npublic-key = '{2}'\n";
 
 /// The text, and the answer.
-type Mistakes = [(&'static str, &'static str)];
+pub(super) type Mistakes = [(&'static str, &'static str)];
 
 const TOP_MISTAKES: &Mistakes = &[
     ("", r#"/n: mode: missing; begin the file with mode = "server" or mode = "client""#),
@@ -110,7 +110,7 @@ const SERVER_MISTAKES: &Mistakes = &[
     ("[[listen]]", "/n:5: protocol: missing in [[listen]]; say what is spoken there"),
     (
         "[[listen]]\nprotocol = 'ftp'",
-        r#"/n:6: protocol: found "ftp"; want "netrng", "egd" or "http""#,
+        r#"/n:6: protocol: found "ftp"; want "netrng", "netrng-0.2", "egd" or "http""#,
     ),
     (
         "[[listen]]\nprotocol = 'egd'",
@@ -323,7 +323,7 @@ const UPSTREAM_MISTAKES: &Mistakes = &[
     ),
     (
         "'{2}' = 5",
-        "/n:7: unknown key in [[upstream]]; the keys here are address, ssh, command, public-key, private-key, private-key-file, psk, psk-file, ssh-port, identity-file, known-hosts-file, ssh-program, raw, stall-timeout, min-entropy, name",
+        "/n:7: unknown key in [[upstream]]; the keys here are address, ssh, command, protocol, allow-plaintext, public-key, private-key, private-key-file, psk, psk-file, ssh-port, identity-file, known-hosts-file, ssh-program, raw, stall-timeout, min-entropy, name",
     ),
     (
         "name = '{2}'",
@@ -502,7 +502,7 @@ const ALICE_MISTAKES: &Mistakes = &[
     ),
 ];
 
-fn answer(text: &str) -> Result<(), String> {
+pub(super) fn answer(text: &str) -> Result<(), String> {
     Config::parse(&with_keys(text), Path::new("/n")).map(drop).map_err(|error| error.to_string())
 }
 
@@ -511,7 +511,7 @@ fn clients_answer(text: &str) -> Result<(), String> {
     clients.map(drop).map_err(|error| error.to_string())
 }
 
-fn check(answer: impl Fn(&str) -> Result<(), String>, base: &str, mistakes: &Mistakes) {
+pub(super) fn check(answer: impl Fn(&str) -> Result<(), String>, base: &str, mistakes: &Mistakes) {
     for (text, expected) in mistakes {
         let said = answer(&format!("{base}{text}")).expect_err(text);
         assert_eq!(said, *expected, "{text}");

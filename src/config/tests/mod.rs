@@ -1,6 +1,7 @@
 //! Tests of the whole: what mistakes get as an answer, the files in `conf/`, round trips.
 
 mod mistakes;
+mod netrng02;
 mod round_trip;
 mod secrets;
 mod shipped;
