@@ -1,7 +1,7 @@
 //! Devices: opening what random bytes are read from, and what the kernel says of it.
 //!
-//! Owns the open file or connection and the kernel's view of its hardware generator. It does not judge the
-//! bytes.
+//! Owns the open file or connection and the kernel's view of its hardware generator. It does not
+//! judge the bytes.
 
 use super::egd::{self, Replies};
 use super::origin::Origin;

@@ -68,6 +68,7 @@ enum Stop {
 impl From<DeviceError> for Stop {
     fn from(error: DeviceError) -> Self {
         if let DeviceError::Silent = error {
+            // It comes long after the event loop's word.
             return Stop::WrittenOff;
         }
         Stop::Failed { kind: error.kind(), text: error.to_string() }

@@ -51,8 +51,8 @@ impl Door {
 static NOTED: Mutex<Vec<(Door, PathBuf)>> = Mutex::new(Vec::new());
 /// Whose folders are not to be passed.
 static GUARDED: OnceLock<Rights> = OnceLock::new();
-/// Whom to ask, by [`Door::link`]; nobody in a process that opens for itself. Not set while the list
-/// still grows.
+/// Whom to ask, by [`Door::link`]; nobody in a process that opens for itself. Not set while the
+/// list still grows.
 static ASKED: OnceLock<Option<[Mutex<UnixStream>; 2]>> = OnceLock::new();
 
 /// Puts `path` on the list of what may be opened after the halves have parted.
@@ -128,8 +128,8 @@ pub fn close(links: Option<[UnixStream; 2]>) {
     let _ = ASKED.set(links.map(|links| links.map(Mutex::new)));
 }
 
-/// As [`File::open`], or connects to a socket; in a half that is not root, opened by the other one if it was opened or
-/// noted before they parted.
+/// As [`File::open`], or connects to a socket; in a half that is not root, done by the other one
+/// if it was opened or noted before they parted.
 ///
 /// # Errors
 /// As the system says, to whoever opens it.
