@@ -14,7 +14,6 @@ use crate::server::sockets::{Bound, Listening};
 use crate::server::{ClientRule, Identity};
 use crate::source::reader::Reader;
 use crate::status::SourceStatus;
-use crate::sys::doors::Door;
 use crate::sys::privilege::NOBODY_UID;
 use crate::sys::{self, doors};
 use crate::wire::Protocol;
@@ -27,10 +26,10 @@ use crate::wire::plain::PlainServer;
 use ::log::{error, info, warn};
 use mio::Poll;
 use socket2::{Domain, Socket, Type};
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
 
 /// Descriptors that are no connections: listeners, device, log, epoll, signals.
 const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
@@ -79,7 +78,13 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
              max-handshakes may need {wanted}: lower them, or raise the limit (ulimit -n, LimitNOFILE=)"
         );
     }
-    doors::note(Door::Source, &config.source.path);
+    let origin = &config.source.origin;
+    if origin.is_exposed() {
+        warn_exposed(format_args!("source {origin}"));
+    }
+    if let Some((door, path)) = origin.path() {
+        doors::note(door, path);
+    }
     let Some(part) = halves::part(config.user.as_deref(), NeedsRoot::Files)? else { return Ok(()) };
     match part.half {
         Half::Root(links) => {
@@ -245,6 +250,13 @@ fn open_tap(path: &Path, listeners: &mut Vec<Listening>) -> Option<SocketFile> {
     }
 }
 
+fn warn_exposed(what: fmt::Arguments<'_>) {
+    warn!(
+        "{what} is not encrypted: whoever is on the way can read and change the bytes \
+         (allow-plaintext)"
+    );
+}
+
 /// Listens as a `[[listen]]` says.
 fn open(listener: &ListenConfig, files: &mut Vec<SocketFile>) -> Result<Listening, Failure> {
     let rule = &listener.rule;
@@ -253,11 +265,7 @@ fn open(listener: &ListenConfig, files: &mut Vec<SocketFile>) -> Result<Listenin
             let socket = listen(*address).map_err(|error| bind_failure(*address, &error))?;
             info!("listening on {} for {}", socket.local_addr()?, rule.protocol);
             if listener.is_exposed {
-                warn!(
-                    "{} on {address} is not encrypted: whoever is on the way can read and change \
-                     the bytes (allow-plaintext)",
-                    rule.protocol
-                );
+                warn_exposed(format_args!("{} on {address}", rule.protocol));
             }
             Bound::Tcp(socket)
         }

@@ -62,7 +62,10 @@ impl Display for ServerConfig {
         writeln!(f, "write-timeout = \"{}\"", show_time(limits.write_timeout))?;
         writeln!(f, "max-round = \"{}\"", show_time(limits.max_round))?;
         writeln!(f, "headroom = {}", limits.headroom)?;
-        writeln!(f, "\n[source]\ndevice = {}", quoted(self.source.path.display()))?;
+        writeln!(f, "\n[source]\ndevice = {}", quoted(&self.source.origin))?;
+        if self.source.origin.is_exposed() {
+            writeln!(f, "allow-plaintext = true")?;
+        }
         writeln!(f, "sample-size = \"{}\"", show_size(self.source.sample_size as u64))?;
         writeln!(f, "stock = {}", self.source.stock)?;
         write_min_entropy(f, self.source.min_entropy)?;

@@ -10,6 +10,7 @@
 pub mod assessment;
 pub mod board;
 pub mod deal;
+pub mod entropy_key;
 pub mod feed;
 pub mod ledger;
 pub mod machine;
@@ -22,6 +23,7 @@ pub mod raw;
 pub mod rngd;
 pub mod scene;
 pub mod site;
+pub mod skein;
 pub mod ssh;
 pub mod trace;
 pub mod wait;

@@ -15,7 +15,7 @@ use crate::keys::{PrivateKey, Psk};
 use crate::sample::Sample;
 use crate::server::{ClientRule, Identity, Limits, core::Server};
 use crate::sink::{self, Feed, KernelWrite, Sink};
-use crate::source::{Settings, draw::draw};
+use crate::source::{Settings, draw::draw, origin::Origin};
 use crate::status::words::Grouped;
 use crate::status::{SourceHealth, SourceStatus};
 use crate::sys::{self, latch::Latch, latch::latch};
@@ -112,7 +112,7 @@ pub fn demo(span: Duration) -> Result<(), Failure> {
 /// The hardware generator if it can be read, else the kernel's.
 fn pick_source() -> Result<(Settings, bool), Failure> {
     let settings = |path: &str| Settings {
-        path: PathBuf::from(path),
+        origin: Origin::Path(path.into()),
         min_entropy: None,
         sample_size: 2048,
         stock: 16,

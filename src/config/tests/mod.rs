@@ -1,5 +1,6 @@
-//! Tests of the whole: what mistakes get as an answer, the files in `conf/`, round trips.
+//! Tests of the whole: what mistakes get as an answer, sources, the files in `conf/`, round trips.
 
+mod egd_source;
 mod mistakes;
 mod netrng02;
 mod round_trip;

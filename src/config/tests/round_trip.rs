@@ -10,6 +10,7 @@ use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::server::{Identity, Limits};
 use crate::sink::Sink;
 use crate::source::Settings;
+use crate::source::origin::Origin;
 use proptest::prelude::*;
 use std::path::Path;
 use std::time::Duration;
@@ -70,7 +71,7 @@ fn an_effective_server_is_the_same_server() {
     };
     assert_eq!(given.limits, limits);
     let source = Settings {
-        path: "/dev/a b".into(),
+        origin: Origin::Path("/dev/a b".into()),
         min_entropy: Some(0.25),
         sample_size: 1000,
         stock: 3,
