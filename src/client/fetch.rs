@@ -7,7 +7,7 @@ use super::link::Link;
 use super::raw::RawSession;
 use super::session::{News, Session};
 use super::trial::Trial;
-use super::upstream::{Address, Command, Kind, Remote, Ssh};
+use super::upstream::{Address, Command, Kind, Location, Remote, Ssh};
 use super::worker::Program;
 use super::{FetchError, FetchState, FetchStatus, MakeCodec, Upstream};
 use crate::moment::Moment;
@@ -27,7 +27,7 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// The longest that a server's BYE can keep us away: a month in that field is a fault.
 const BYE_WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Addresses of one name that are tried in an attempt; of more, others the next time.
+/// Addresses of one server that are tried in an attempt; of more, others the next time.
 const ADDRESSES_MAX: usize = 8;
 /// How often one upstream's WAIT is said aloud.
 const SAY_WAIT_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -140,7 +140,7 @@ impl Fetcher {
     fn connect(&self, address: &Address) -> Result<Option<Session>, FetchError> {
         let name = &self.upstream.name;
         let mut error = FetchError::Resolve(std::io::ErrorKind::NotFound.into());
-        for place in resolve(address, (self.random)())? {
+        for place in self.resolve(address)? {
             if self.stop.is_released() {
                 return Ok(None);
             }
@@ -153,7 +153,28 @@ impl Fetcher {
                 }
             }
         }
-        Err(error)
+        // Stopped while it looked: nothing failed.
+        if self.stop.is_released() { Ok(None) } else { Err(error) }
+    }
+
+    /// Some of the addresses that the server has now. The first is drawn: resolvers sort, so many
+    /// clients of one name would else all come to the same.
+    fn resolve(&self, address: &Address) -> Result<Vec<SocketAddr>, FetchError> {
+        let mut places: Vec<_> = match &address.location {
+            Location::At(host, port) => {
+                let found = (host.as_str(), *port).to_socket_addrs();
+                found.map_err(FetchError::Resolve)?.collect()
+            }
+            #[cfg(feature = "mdns")]
+            Location::Discovered => {
+                let (name, key) = (&self.upstream.name, &address.server_key);
+                super::discover::find(key, name, &self.stop)?
+            }
+        };
+        let first = (self.random)() % places.len().max(1) as u64;
+        places.rotate_left(usize::try_from(first).unwrap_or(0));
+        places.truncate(ADDRESSES_MAX);
+        Ok(places)
     }
 
     fn greet(&self, address: &Address, place: SocketAddr) -> Result<Option<Session>, FetchError> {
@@ -260,15 +281,4 @@ impl Fetcher {
         log!(level, "{name}: {error}; next attempt in {} ms", delay.as_millis());
         delay
     }
-}
-
-/// The addresses that the name has now. The first is drawn: resolvers sort, so many clients of
-/// one name would else all come to the same.
-fn resolve(address: &Address, random: u64) -> Result<Vec<SocketAddr>, FetchError> {
-    let addresses = (address.host.as_str(), address.port).to_socket_addrs();
-    let mut addresses: Vec<_> = addresses.map_err(FetchError::Resolve)?.collect();
-    let first = random % addresses.len().max(1) as u64;
-    addresses.rotate_left(usize::try_from(first).unwrap_or(0));
-    addresses.truncate(ADDRESSES_MAX);
-    Ok(addresses)
 }

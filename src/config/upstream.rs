@@ -6,16 +6,17 @@ use super::clients::{CLIENT_NAME_RULE, read_public_key};
 use super::error::ConfigError;
 use super::server::{TIMEOUT, read_min_entropy};
 use super::table::{Entry, Table};
-use crate::client::{Address, Command, Kind, Remote, Ssh, Upstream};
+use crate::client::{Address, Command, Kind, Location, Remote, Ssh, Upstream};
 use crate::keys::{PrivateKey, Psk};
 use crate::wire::frame::is_client_name;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The keys of `[[upstream]]`. The first three say what it is.
+/// The keys of `[[upstream]]`. The first four say what it is.
 pub(super) const UPSTREAM_KEYS: &[&str] = &[
     "address",
+    "discover",
     "ssh",
     "command",
     "public-key",
@@ -33,7 +34,7 @@ pub(super) const UPSTREAM_KEYS: &[&str] = &[
     "name",
 ];
 
-/// Keys that only upstreams with `address` have.
+/// Keys that only upstreams with `address` or `discover` have.
 const ADDRESS_KEYS: &[&str] = &["public-key", "private-key", "private-key-file", "psk", "psk-file"];
 /// Keys that only upstreams with `ssh` have.
 const SSH_KEYS: &[&str] = &["ssh-port", "identity-file", "known-hosts-file", "ssh-program", "raw"];
@@ -61,8 +62,10 @@ pub(super) fn read(
     earlier: &[Upstream],
 ) -> Result<Upstream, ConfigError> {
     table.allow(UPSTREAM_KEYS, super::CLIENT_TABLES)?;
-    let kinds = ["address", "ssh", "command"].map(|key| table.entry(key).map(|entry| (key, entry)));
-    let mut kinds = kinds.into_iter().flatten();
+    let discover = read_discover(table)?;
+    let [address, ssh, command] = ["address", "ssh", "command"].map(|key| table.entry(key));
+    let kinds = [("address", address), ("discover", discover), ("ssh", ssh), ("command", command)];
+    let mut kinds = kinds.into_iter().filter_map(|(key, entry)| Some((key, entry?)));
     let Some((key, entry)) = kinds.next() else {
         return Err(table.missing("address", GIVE_ADDRESS));
     };
@@ -73,7 +76,14 @@ pub(super) fn read(
     }
     refuse_keys_of_others(table, key)?;
     let kind = match key {
-        "address" => Kind::Address(read_address(table, &entry, own_key, client, earlier)?),
+        "address" => {
+            let location = read_location(&entry)?;
+            Kind::Address(read_address(table, location, own_key, client, earlier)?)
+        }
+        #[cfg(feature = "mdns")]
+        "discover" => {
+            Kind::Address(read_address(table, Location::Discovered, own_key, client, earlier)?)
+        }
         "ssh" => Kind::Ssh(read_ssh(table, &entry)?),
         _ => Kind::Command(Command {
             argv: read_command(&entry)?,
@@ -88,12 +98,13 @@ pub(super) fn read(
 
 /// Keys without effect would mislead.
 fn refuse_keys_of_others(table: &Table<'_>, kind: &str) -> Result<(), ConfigError> {
-    for (owner, keys) in [("address", ADDRESS_KEYS), ("ssh", SSH_KEYS)] {
-        if kind == owner {
+    for (owners, keys) in [(&["address", "discover"][..], ADDRESS_KEYS), (&["ssh"], SSH_KEYS)] {
+        if owners.contains(&kind) {
             continue;
         }
         if let Some(entry) = keys.iter().find_map(|key| table.entry(key)) {
-            return Err(entry.fail(format!("is only for upstreams with {owner}; remove it")));
+            let owners = owners.join(" or ");
+            return Err(entry.fail(format!("is only for upstreams with {owners}; remove it")));
         }
     }
     match table.entry("stall-timeout") {
@@ -104,16 +115,30 @@ fn refuse_keys_of_others(table: &Table<'_>, kind: &str) -> Result<(), ConfigErro
     }
 }
 
+/// The entry if it asks for anything.
+fn read_discover<'t>(table: &Table<'t>) -> Result<Option<Entry<'t>>, ConfigError> {
+    match table.entry("discover") {
+        Some(entry) if super::read_mdns(&entry, "give the server's `address` instead")? => {
+            Ok(Some(entry))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn read_location(entry: &Entry<'_>) -> Result<Location, ConfigError> {
+    let (host, port) = entry.text().and_then(parse_address).ok_or_else(|| {
+        entry.want("\"host\", \"host:port\", \"192.0.2.1:8989\" or \"[2001:db8::1]:8989\"")
+    })?;
+    Ok(Location::At(host, port))
+}
+
 fn read_address(
     table: &Table<'_>,
-    entry: &Entry<'_>,
+    location: Location,
     own_key: Option<&PrivateKey>,
     client: &Table<'_>,
     earlier: &[Upstream],
 ) -> Result<Address, ConfigError> {
-    let (host, port) = entry.text().and_then(parse_address).ok_or_else(|| {
-        entry.want("\"host\", \"host:port\", \"192.0.2.1:8989\" or \"[2001:db8::1]:8989\"")
-    })?;
     let advice = "give the server's public key; `netrng pubkey` on the server prints it";
     let (server_key, entry) = read_public_key(table, advice)?;
     let is_same = |other: &&Upstream| matches!(&other.kind, Kind::Address(address) if address.server_key == server_key);
@@ -126,7 +151,7 @@ fn read_address(
         .or_else(|| own_key.cloned())
         .ok_or_else(|| client.missing("private-key", super::GIVE_PRIVATE_KEY))?;
     let psk = table.secret("psk", "psk-file", Psk::from_text)?;
-    Ok(Address { host, port, server_key, private_key, psk })
+    Ok(Address { location, server_key, private_key, psk })
 }
 
 fn read_ssh(table: &Table<'_>, entry: &Entry<'_>) -> Result<Ssh, ConfigError> {

@@ -7,3 +7,6 @@ set -euo pipefail
 cargo clippy --locked --all-targets -- -D warnings
 # `--all-targets` skips the tests that are marked `test = false`; by name they are all taken.
 cargo clippy --locked --test '*' -- -D warnings
+# The same with the feature that is off by default.
+cargo clippy --locked --all-targets --features mdns -- -D warnings
+cargo clippy --locked --test '*' --features mdns -- -D warnings

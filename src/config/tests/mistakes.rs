@@ -105,7 +105,7 @@ const SERVER_MISTAKES: &Mistakes = &[
     ("stock = 5", "/n:5: stock: unknown key in [server]; it belongs in [source]"),
     (
         "frobnicate = 1",
-        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, tap-socket, status-socket, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
+        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, announce, tap-socket, status-socket, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
     ),
     ("[[listen]]", "/n:5: protocol: missing in [[listen]]; say what is spoken there"),
     (
@@ -224,6 +224,7 @@ const SERVER_MISTAKES: &Mistakes = &[
         r#"/n:6: min-entropy: found "high"; want a number from 0 to 8, or "auto""#,
     ),
     ("[source]\ndevice = ''", r#"/n:6: device: found ""; want a path in quotes"#),
+    ("announce = 'yes'", r#"/n:5: announce: found "yes"; want true or false"#),
     ("tap-socket = true", r#"/n:5: tap-socket: found true; want a path in quotes, or "none""#),
     (
         "tap-socket = '/2345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234'",
@@ -262,6 +263,7 @@ const CLIENT_MISTAKES: &Mistakes = &[
         "[[upstream]]",
         r#"/n:4: address: missing in [[upstream]]; give the server's name or address, as in address = "rng.example.org"; or ssh = "user@host", or command = ["program"]"#,
     ),
+    ("[[upstream]]\ndiscover = 'yes'", r#"/n:5: discover: found "yes"; want true or false"#),
     (
         "[[upstream]]\naddress = 'a:b:c'",
         r#"/n:5: address: found "a:b:c"; want "host", "host:port", "192.0.2.1:8989" or "[2001:db8::1]:8989""#,
@@ -323,7 +325,7 @@ const UPSTREAM_MISTAKES: &Mistakes = &[
     ),
     (
         "'{2}' = 5",
-        "/n:7: unknown key in [[upstream]]; the keys here are address, ssh, command, public-key, private-key, private-key-file, psk, psk-file, ssh-port, identity-file, known-hosts-file, ssh-program, raw, stall-timeout, min-entropy, name",
+        "/n:7: unknown key in [[upstream]]; the keys here are address, discover, ssh, command, public-key, private-key, private-key-file, psk, psk-file, ssh-port, identity-file, known-hosts-file, ssh-program, raw, stall-timeout, min-entropy, name",
     ),
     (
         "name = '{2}'",
@@ -340,7 +342,7 @@ const RAW_MISTAKES: &Mistakes = &[
     ),
     (
         "[[upstream]]\ncommand = ['pv']\npsk = 'x'",
-        "/n:4: psk: is only for upstreams with address; remove it",
+        "/n:4: psk: is only for upstreams with address or discover; remove it",
     ),
     (
         "[[upstream]]\ncommand = ['pv']\nraw = 'x'",
@@ -348,7 +350,7 @@ const RAW_MISTAKES: &Mistakes = &[
     ),
     (
         "[[upstream]]\nssh = 'a'\npublic-key = 'x'",
-        "/n:4: public-key: is only for upstreams with address; remove it",
+        "/n:4: public-key: is only for upstreams with address or discover; remove it",
     ),
     (
         "[[upstream]]\nssh = 'a'\nstall-timeout = '1 s'",
@@ -419,6 +421,37 @@ const RAW_MISTAKES: &Mistakes = &[
         r#"/n:7: interval: is only for type = "kernel"; remove it"#,
     ),
 ];
+
+/// With mDNS, and without.
+#[cfg(feature = "mdns")]
+const MDNS_MISTAKES: &Mistakes = &[
+    (
+        "[[upstream]]\ndiscover = true",
+        "/n:4: public-key: missing in [[upstream]]; give the server's public key; `netrng pubkey` on the server prints it",
+    ),
+    (
+        "[[upstream]]\ndiscover = true\naddress = 'a.example'\npublic-key = '{2}'",
+        "/n:5: discover: stands beside address; give only one of the two, and another [[upstream]] for the other",
+    ),
+    (
+        "[[upstream]]\ndiscover = true\nssh = 'a.example'",
+        "/n:6: ssh: stands beside discover; give only one of the two, and another [[upstream]] for the other",
+    ),
+    (
+        "[[upstream]]\ndiscover = true\npublic-key = '{2}'\nraw = 'x'",
+        "/n:7: raw: is only for upstreams with ssh; remove it",
+    ),
+    (
+        "[[upstream]]\naddress = 'a'\npublic-key = '{2}'\nname = 'a'\n\
+         [[upstream]]\ndiscover = true\npublic-key = '{2}'",
+        "/n:10: public-key: upstream a is the same server; remove one of them",
+    ),
+];
+#[cfg(not(feature = "mdns"))]
+const MDNS_MISTAKES: &Mistakes = &[(
+    "[[upstream]]\ndiscover = true\npublic-key = '{2}'",
+    "/n:5: discover: this netrng was built without mDNS; build it with `cargo build --release --features mdns`, or give the server's `address` instead",
+)];
 
 const CLIENTS_FILE_MISTAKES: &Mistakes = &[
     ("[[clinet]]", "/n:1: clinet: unknown key at the top of the file; did you mean `client`?"),
@@ -542,6 +575,22 @@ fn mistakes_of_a_client_are_told() {
     check(answer, CLIENT, CLIENT_MISTAKES);
     check(answer, UPSTREAM, UPSTREAM_MISTAKES);
     check(answer, "mode = 'client'\n", RAW_MISTAKES);
+    check(answer, CLIENT, MDNS_MISTAKES);
+}
+
+#[test]
+fn who_announces_needs_mdns() {
+    let wanted = answer(&format!("{SERVER}announce = true"));
+    if cfg!(feature = "mdns") {
+        assert_eq!(wanted, Ok(()));
+    } else {
+        assert_eq!(
+            wanted.unwrap_err(),
+            "/n:5: announce: this netrng was built without mDNS; build it with `cargo build --release --features mdns`, or remove it and tell clients the address"
+        );
+    }
+    assert_eq!(answer(&format!("{SERVER}announce = false")), Ok(()));
+    assert_eq!(answer(&format!("{UPSTREAM}discover = false")), Ok(()));
 }
 
 #[test]

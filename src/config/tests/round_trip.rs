@@ -1,7 +1,7 @@
 //! What is written out reads back: the effective configuration, and what `enroll` hands out.
 
 use super::{KEY_1, KEY_3, with_keys};
-use crate::client::{Address, Kind, Upstream};
+use crate::client::{Address, Kind, Location, Upstream};
 use crate::config::{
     ClientConfig, ClientDefaults, Config, ServerConfig, client_config_text, client_entry_text,
     parse_clients,
@@ -133,7 +133,30 @@ fn an_effective_client_is_the_same_client() {
         assert!(again.private_key == given.private_key && again.psk == given.psk);
     }
     assert_eq!(given.upstreams[0].name, "a.example:8989");
-    assert_eq!(address(&given.upstreams[1]).host, "2001:db8::1");
+    let location = Location::At("2001:db8::1".to_owned(), 9000);
+    assert_eq!(address(&given.upstreams[1]).location, location);
+}
+
+#[cfg(feature = "mdns")]
+#[test]
+fn what_is_announced_and_looked_for_reads_back() {
+    let text = with_keys("mode = 'server'\n[server]\nprivate-key = '{1}'\nannounce = true\n");
+    let given = server(&text);
+    assert!(given.announce && server(&unmask(&given.to_string(), &[KEY_1])).announce);
+
+    let text = with_keys(
+        "mode = 'client'\n[client]\nprivate-key = '{1}'\n\
+         [[upstream]]\ndiscover = true\npublic-key = '{2}'\npsk = '{3}'\n\
+         [[upstream]]\nname = 'attic'\ndiscover = true\n",
+    );
+    let given = client(&format!("{text}public-key = '{}'\n", PublicKey([4; 32])));
+    let again = client(&unmask(&given.to_string(), &[KEY_1, KEY_3]));
+    assert_eq!(format!("{again:?}"), format!("{given:?}"));
+    let [first, attic] = &given.upstreams[..] else { panic!("two upstreams") };
+    assert_eq!(address(first).location, Location::Discovered);
+    let name = first.name.strip_prefix("mdns-").expect("named after its key");
+    assert!(name.len() == 8 && address(first).server_key.fingerprint().starts_with(name));
+    assert_eq!(attic.name, "attic");
 }
 
 #[test]
@@ -185,7 +208,7 @@ fn what_enroll_hands_out_reads_back_on_both_sides() {
     assert_eq!(given.sink, Sink::Rngd { command: None });
     let [upstream] = &given.upstreams[..] else { panic!("one upstream") };
     let upstream = address(upstream);
-    assert_eq!((upstream.host.as_str(), upstream.port), ("rng.example", 8989));
+    assert_eq!(upstream.location, Location::At("rng.example".to_owned(), 8989));
     assert_eq!(upstream.server_key, server_key);
     assert!(upstream.private_key == private_key && upstream.psk.as_ref() == Some(&psk));
 
