@@ -151,3 +151,52 @@ fn place(ip: &ScopedIp, port: u16) -> Option<SocketAddr> {
     let ip = place.ip();
     (port != 0 && !ip.is_multicast() && !ip.is_unspecified()).then_some(place)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mdns_sd::ServiceInfo;
+
+    const OURS: PublicKey = PublicKey([7; 32]);
+
+    fn service(name: &str, key: &PublicKey, port: u16) -> ResolvedService {
+        let texts = &crate::wire::announcement::texts(key)[..];
+        let addresses = "192.0.2.1,2001:db8::1,224.0.0.1,0.0.0.0";
+        let info = ServiceInfo::new(SERVICE, name, "board.local.", addresses, port, texts);
+        info.unwrap().as_resolved_service()
+    }
+
+    #[test]
+    fn only_places_of_the_trusted_key_are_found() {
+        let mut found = Found::default();
+        found.handle(&service("stranger", &PublicKey([8; 32]), 1), &OURS);
+        assert!(found.places.is_empty() && found.others.len() == 1);
+        found.handle(&service("board", &OURS, 9000), &OURS);
+        let mut places = found.places.values().next().unwrap().clone();
+        places.sort();
+        let wanted = ["192.0.2.1:9000", "[2001:db8::1]:9000"].map(|text| text.parse().unwrap());
+        assert_eq!(places, wanted);
+        // The same instance, once its key has become another.
+        found.handle(&service("board", &PublicKey([8; 32]), 9000), &OURS);
+        assert!(found.places.is_empty() && found.others.len() == 2);
+        found.handle(&service("board", &OURS, 9000), &OURS);
+        found.remove(service("board", &OURS, 9000).get_fullname());
+        assert!(found.places.is_empty() && found.others.len() == 1);
+        found.handle(&service("nowhere", &OURS, 0), &OURS);
+        assert!(found.places.is_empty());
+    }
+
+    #[test]
+    fn no_number_of_strangers_keeps_the_trusted_one_out_or_is_remembered() {
+        let mut found = Found::default();
+        for number in 0..3 * INSTANCES_MAX {
+            let name = format!("stranger {number}");
+            found.handle(&service(&name, &PublicKey([8; 32]), 1), &OURS);
+        }
+        assert_eq!(found.others.len(), INSTANCES_MAX);
+        for number in 0..3 * INSTANCES_MAX {
+            found.handle(&service(&format!("board {number}"), &OURS, 1), &OURS);
+        }
+        assert_eq!(found.places.len(), INSTANCES_MAX);
+    }
+}

@@ -94,8 +94,8 @@ impl fmt::Display for FetchError {
             #[cfg(feature = "mdns")]
             FetchError::NotAnnounced { fingerprint, others } => write!(
                 f,
-                "no server with key={fingerprint} is announced here; {others} with other keys \
-                 are, and are left alone: is `public-key` the server's?"
+                "no server with key={fingerprint} is announced here, only others ({others}), which \
+                 are left alone: is `public-key` the server's?"
             ),
             FetchError::Connect(error) => write!(f, "cannot connect: {error}"),
             FetchError::Local(error) => write!(f, "cannot use the connection: {error}"),

@@ -7,18 +7,18 @@ use proptest::prelude::*;
 use std::path::Path;
 
 /// Four lines; what follows starts in line 5.
-const SERVER: &str = "mode = 'server'\n[server]\nprivate-key = '{1}'\n\
+pub(super) const SERVER: &str = "mode = 'server'\n[server]\nprivate-key = '{1}'\n\
                       clients-file = '/nowhere/clients.toml'\n";
 /// Three lines.
-const CLIENT: &str = "mode = 'client'\n[client]\nprivate-key = '{1}'\n";
+pub(super) const CLIENT: &str = "mode = 'client'\n[client]\nprivate-key = '{1}'\n";
 /// Six lines.
-const UPSTREAM: &str = "mode = 'client'\n[client]\nprivate-key = '{1}'\n\
+pub(super) const UPSTREAM: &str = "mode = 'client'\n[client]\nprivate-key = '{1}'\n\
                         [[upstream]]\naddress = 'a.example'\npublic-key = '{2}'\n";
 /// Three lines.
 const ALICE: &str = "[[client]]\nname = 'alice'\npublic-key = '{2}'\n";
 
 /// The text, and the answer.
-type Mistakes = [(&'static str, &'static str)];
+pub(super) type Mistakes = [(&'static str, &'static str)];
 
 const TOP_MISTAKES: &Mistakes = &[
     ("", r#"/n: mode: missing; begin the file with mode = "server" or mode = "client""#),
@@ -422,37 +422,6 @@ const RAW_MISTAKES: &Mistakes = &[
     ),
 ];
 
-/// With mDNS, and without.
-#[cfg(feature = "mdns")]
-const MDNS_MISTAKES: &Mistakes = &[
-    (
-        "[[upstream]]\ndiscover = true",
-        "/n:4: public-key: missing in [[upstream]]; give the server's public key; `netrng pubkey` on the server prints it",
-    ),
-    (
-        "[[upstream]]\ndiscover = true\naddress = 'a.example'\npublic-key = '{2}'",
-        "/n:5: discover: stands beside address; give only one of the two, and another [[upstream]] for the other",
-    ),
-    (
-        "[[upstream]]\ndiscover = true\nssh = 'a.example'",
-        "/n:6: ssh: stands beside discover; give only one of the two, and another [[upstream]] for the other",
-    ),
-    (
-        "[[upstream]]\ndiscover = true\npublic-key = '{2}'\nraw = 'x'",
-        "/n:7: raw: is only for upstreams with ssh; remove it",
-    ),
-    (
-        "[[upstream]]\naddress = 'a'\npublic-key = '{2}'\nname = 'a'\n\
-         [[upstream]]\ndiscover = true\npublic-key = '{2}'",
-        "/n:10: public-key: upstream a is the same server; remove one of them",
-    ),
-];
-#[cfg(not(feature = "mdns"))]
-const MDNS_MISTAKES: &Mistakes = &[(
-    "[[upstream]]\ndiscover = true\npublic-key = '{2}'",
-    "/n:5: discover: this netrng was built without mDNS; build it with `cargo build --release --features mdns`, or give the server's `address` instead",
-)];
-
 const CLIENTS_FILE_MISTAKES: &Mistakes = &[
     ("[[clinet]]", "/n:1: clinet: unknown key at the top of the file; did you mean `client`?"),
     ("[client]", "/n:1: client: found a table; want [[client]]"),
@@ -535,7 +504,7 @@ const ALICE_MISTAKES: &Mistakes = &[
     ),
 ];
 
-fn answer(text: &str) -> Result<(), String> {
+pub(super) fn answer(text: &str) -> Result<(), String> {
     Config::parse(&with_keys(text), Path::new("/n")).map(drop).map_err(|error| error.to_string())
 }
 
@@ -544,7 +513,7 @@ fn clients_answer(text: &str) -> Result<(), String> {
     clients.map(drop).map_err(|error| error.to_string())
 }
 
-fn check(answer: impl Fn(&str) -> Result<(), String>, base: &str, mistakes: &Mistakes) {
+pub(super) fn check(answer: impl Fn(&str) -> Result<(), String>, base: &str, mistakes: &Mistakes) {
     for (text, expected) in mistakes {
         let said = answer(&format!("{base}{text}")).expect_err(text);
         assert_eq!(said, *expected, "{text}");
@@ -575,22 +544,6 @@ fn mistakes_of_a_client_are_told() {
     check(answer, CLIENT, CLIENT_MISTAKES);
     check(answer, UPSTREAM, UPSTREAM_MISTAKES);
     check(answer, "mode = 'client'\n", RAW_MISTAKES);
-    check(answer, CLIENT, MDNS_MISTAKES);
-}
-
-#[test]
-fn who_announces_needs_mdns() {
-    let wanted = answer(&format!("{SERVER}announce = true"));
-    if cfg!(feature = "mdns") {
-        assert_eq!(wanted, Ok(()));
-    } else {
-        assert_eq!(
-            wanted.unwrap_err(),
-            "/n:5: announce: this netrng was built without mDNS; build it with `cargo build --release --features mdns`, or remove it and tell clients the address"
-        );
-    }
-    assert_eq!(answer(&format!("{SERVER}announce = false")), Ok(()));
-    assert_eq!(answer(&format!("{UPSTREAM}discover = false")), Ok(()));
 }
 
 #[test]

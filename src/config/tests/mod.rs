@@ -1,5 +1,6 @@
 //! Tests of the whole: what mistakes get as an answer, the files in `conf/`, round trips.
 
+mod mdns;
 mod mistakes;
 mod round_trip;
 mod secrets;

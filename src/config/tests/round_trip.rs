@@ -16,27 +16,27 @@ use std::time::Duration;
 
 const HIDDEN: &str = "(hidden)";
 
-fn server(text: &str) -> ServerConfig {
+pub(super) fn server(text: &str) -> ServerConfig {
     match Config::parse(text, Path::new("/etc/n.toml")) {
         Ok(Config::Server(server)) => server,
         other => panic!("{other:?} from {text}"),
     }
 }
 
-fn client(text: &str) -> ClientConfig {
+pub(super) fn client(text: &str) -> ClientConfig {
     match Config::parse(text, Path::new("/etc/n.toml")) {
         Ok(Config::Client(client)) => client,
         other => panic!("{other:?} from {text}"),
     }
 }
 
-fn address(upstream: &Upstream) -> &Address {
+pub(super) fn address(upstream: &Upstream) -> &Address {
     let Kind::Address(address) = &upstream.kind else { panic!("{upstream:?}") };
     address
 }
 
 /// The text without secrets, and the same with `keys` in their places.
-fn unmask(text: &str, keys: &[&str]) -> String {
+pub(super) fn unmask(text: &str, keys: &[&str]) -> String {
     for key in keys {
         assert!(!text.contains(&key[..8]), "a secret shows in {text}");
     }
@@ -135,28 +135,6 @@ fn an_effective_client_is_the_same_client() {
     assert_eq!(given.upstreams[0].name, "a.example:8989");
     let location = Location::At("2001:db8::1".to_owned(), 9000);
     assert_eq!(address(&given.upstreams[1]).location, location);
-}
-
-#[cfg(feature = "mdns")]
-#[test]
-fn what_is_announced_and_looked_for_reads_back() {
-    let text = with_keys("mode = 'server'\n[server]\nprivate-key = '{1}'\nannounce = true\n");
-    let given = server(&text);
-    assert!(given.announce && server(&unmask(&given.to_string(), &[KEY_1])).announce);
-
-    let text = with_keys(
-        "mode = 'client'\n[client]\nprivate-key = '{1}'\n\
-         [[upstream]]\ndiscover = true\npublic-key = '{2}'\npsk = '{3}'\n\
-         [[upstream]]\nname = 'attic'\ndiscover = true\n",
-    );
-    let given = client(&format!("{text}public-key = '{}'\n", PublicKey([4; 32])));
-    let again = client(&unmask(&given.to_string(), &[KEY_1, KEY_3]));
-    assert_eq!(format!("{again:?}"), format!("{given:?}"));
-    let [first, attic] = &given.upstreams[..] else { panic!("two upstreams") };
-    assert_eq!(address(first).location, Location::Discovered);
-    let name = first.name.strip_prefix("mdns-").expect("named after its key");
-    assert!(name.len() == 8 && address(first).server_key.fingerprint().starts_with(name));
-    assert_eq!(attic.name, "attic");
 }
 
 #[test]
