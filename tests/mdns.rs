@@ -15,6 +15,7 @@ use support::netns::{Namespace, ip};
 use support::process::{Process, Stdout, command};
 use support::site::{READY, Site, fresh_keys};
 use support::ssh::children;
+use support::trace::traced;
 use support::wait;
 use tempfile::TempDir;
 
@@ -380,6 +381,26 @@ fn a_liar_with_the_right_fingerprint_gets_nothing_and_stops_nobody() {
     client.wait_for("the server ended the handshake");
     assert_eq!(client.stdout_len(), 0);
     drop(lie);
+}
+
+/// As under systemd's RestrictAddressFamilies.
+#[test]
+fn who_may_not_see_its_own_addresses_is_told_so() {
+    let (lan, site) = (Lan::new('e'), announcing(20_006));
+    let board = lan.machine(1);
+    let alice = site.enroll("alice").discovering();
+    // It asks the kernel for them over netlink, and sends by nothing else in this way.
+    let forbidden = ["-e", "trace=sendto", "-e", "inject=sendto:error=EACCES"];
+    let start =
+        |name: &str, command: &Command| board.start(&traced(command, &forbidden, &site.path(name)));
+    let server = start("server.trace", &site.server_command());
+    let said = server.wait_for("not announced (announce): ");
+    assert!(said.contains("RestrictAddressFamilies=AF_NETLINK"), "{said}");
+    // It serves all the same.
+    server.wait_for(READY);
+    let client = start("client.trace", &site.client_command(&alice, CLIENT));
+    let said = client.wait_for("cannot find its address: ");
+    assert!(said.contains("RestrictAddressFamilies=AF_NETLINK"), "{said}");
 }
 
 #[test]

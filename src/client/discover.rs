@@ -3,6 +3,9 @@
 //! Owns one search, from its thread and sockets to their end: between searches there is nothing
 //! that could wake up. What an announcement must say is judged by `wire::announcement`, and
 //! whether it is true by the handshake: here nobody is trusted.
+//!
+//! The crate ages what it has heard when the wall clock jumps, as it does while a machine sleeps:
+//! that can cost the search in which it happens, and no other.
 
 use super::FetchError;
 use crate::keys::PublicKey;
@@ -42,6 +45,7 @@ pub(super) fn find(
     name: &str,
     stop: &Latch,
 ) -> Result<Vec<SocketAddr>, FetchError> {
+    crate::sys::addresses::are_visible().map_err(FetchError::Resolve)?;
     let cannot = |error: Error| FetchError::Resolve(io::Error::other(error));
     let daemon = Daemon(ServiceDaemon::new().map_err(cannot)?);
     let events = daemon.0.browse(SERVICE).map_err(cannot)?;

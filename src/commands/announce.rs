@@ -12,6 +12,7 @@ use crate::wire::Protocol;
 use crate::wire::announcement::{SERVICE, texts};
 use ::log::{debug, info, log, warn};
 use mdns_sd::{DaemonEvent, Error, IfKind, Receiver, ServiceDaemon, ServiceInfo};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ impl Announcement {
     }
 
     fn try_publish(addresses: &[SocketAddr], key: &PublicKey) -> Result<Self, Error> {
+        let message = |error: io::Error| Error::Msg(error.to_string());
+        sys::addresses::are_visible().map_err(message)?;
         let info = describe(addresses, key)?;
         let announcement = Announcement(ServiceDaemon::new()?);
         let daemon = &announcement.0;
@@ -45,8 +48,7 @@ impl Announcement {
         let named = info.get_fullname().to_owned();
         daemon.register(info)?;
         let listen = move || tell(&events);
-        sys::thread::spawn("announce", Box::new(listen))
-            .map_err(|error| Error::Msg(error.to_string()))?;
+        sys::thread::spawn("announce", Box::new(listen)).map_err(message)?;
         info!("announced by mDNS as {named}, key={}", key.fingerprint());
         Ok(announcement)
     }

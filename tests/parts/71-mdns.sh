@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # about: mDNS: what Avahi sees of a server, whom a client goes to; units with the feature `mdns`
-# needs: cargo:rustup/cargo ip:iproute2 dbus-daemon:dbus-daemon unshare:util-linux stdbuf:coreutils apt-get:apt dpkg-deb:dpkg
+# needs: cargo:rustup/cargo ip:iproute2 strace:strace dbus-daemon:dbus-daemon unshare:util-linux stdbuf:coreutils apt-get:apt dpkg-deb:dpkg
 # root: yes
 # timeout: 900
 set -euo pipefail
