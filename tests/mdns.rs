@@ -300,7 +300,8 @@ fn the_client_goes_to_the_server_that_it_trusts_wherever_it_is() {
     let mut site = announcing(20_002);
     let alice = site.enroll("alice").discovering();
     let avahi = Avahi::start(&other, "other");
-    let trap = other.listen(&format!("0.0.0.0:{TRAP_PORT}"));
+    // At IPv6 and IPv4.
+    let trap = other.listen(&format!("[::]:{TRAP_PORT}"));
     let (_, strange_key) = fresh_keys();
     assert_ne!(strange_key, site.public_key);
 
