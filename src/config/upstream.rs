@@ -13,7 +13,7 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The keys of `[[upstream]]`. The first four say what it is.
+/// The keys of `[[upstream]]`. The first [`KINDS`] say what it is.
 pub(super) const UPSTREAM_KEYS: &[&str] = &[
     "address",
     "discover",
@@ -34,6 +34,8 @@ pub(super) const UPSTREAM_KEYS: &[&str] = &[
     "name",
 ];
 
+/// Keys of which an upstream has one.
+const KINDS: usize = 4;
 /// Keys that only upstreams with `address` or `discover` have.
 const ADDRESS_KEYS: &[&str] = &["public-key", "private-key", "private-key-file", "psk", "psk-file"];
 /// Keys that only upstreams with `ssh` have.
@@ -62,10 +64,11 @@ pub(super) fn read(
     earlier: &[Upstream],
 ) -> Result<Upstream, ConfigError> {
     table.allow(UPSTREAM_KEYS, super::CLIENT_TABLES)?;
-    let discover = read_discover(table)?;
-    let [address, ssh, command] = ["address", "ssh", "command"].map(|key| table.entry(key));
-    let kinds = [("address", address), ("discover", discover), ("ssh", ssh), ("command", command)];
-    let mut kinds = kinds.into_iter().filter_map(|(key, entry)| Some((key, entry?)));
+    let is_discovered = table.entry("discover").map_or(Ok(false), |entry| {
+        super::read_mdns(&entry, "give the server's `address` instead")
+    })?;
+    let kinds = UPSTREAM_KEYS[..KINDS].iter().filter(|key| **key != "discover" || is_discovered);
+    let mut kinds = kinds.filter_map(|&key| Some((key, table.entry(key)?)));
     let Some((key, entry)) = kinds.next() else {
         return Err(table.missing("address", GIVE_ADDRESS));
     };
@@ -112,16 +115,6 @@ fn refuse_keys_of_others(table: &Table<'_>, kind: &str) -> Result<(), ConfigErro
             Err(entry.fail("is only for raw bytes, of command or of ssh with raw; remove it"))
         }
         _ => Ok(()),
-    }
-}
-
-/// The entry if it asks for anything.
-fn read_discover<'t>(table: &Table<'t>) -> Result<Option<Entry<'t>>, ConfigError> {
-    match table.entry("discover") {
-        Some(entry) if super::read_mdns(&entry, "give the server's `address` instead")? => {
-            Ok(Some(entry))
-        }
-        _ => Ok(None),
     }
 }
 
