@@ -8,7 +8,7 @@ use super::netrng02::Netrng02Session;
 use super::raw::RawSession;
 use super::session::{News, Session};
 use super::trial::Trial;
-use super::upstream::{Address, Command, Kind, Netrng02, Remote, Ssh};
+use super::upstream::{Address, Command, Kind, Location, Netrng02, Remote, Ssh};
 use super::worker::Program;
 use super::{FetchError, FetchState, FetchStatus, MakeCodec, Upstream};
 use crate::moment::Moment;
@@ -29,7 +29,7 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// The longest that a server's BYE can keep us away: a month in that field is a fault.
 const BYE_WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Addresses of one name that are tried in an attempt; of more, others the next time.
+/// Addresses of one server that are tried in an attempt; of more, others the next time.
 const ADDRESSES_MAX: usize = 8;
 /// How often one upstream's WAIT is said aloud.
 const SAY_WAIT_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -122,12 +122,12 @@ impl Fetcher {
         let opened = match &self.upstream.kind {
             Kind::Address(address) => {
                 let greet = |place| Ok(self.greet(address, place)?.map(Opened::Framed));
-                return self.connect(&address.host, address.port, &greet);
+                return self.connect(self.places(address)?, &greet);
             }
             Kind::Netrng02(Netrng02 { host, port }) => {
                 // It says nothing before it is asked.
                 let open = |place| Ok(Some(self.open_netrng02(Link::connect(place)?, place)));
-                return self.connect(host, *port, &open);
+                return self.connect(resolve(host, *port)?, &open);
             }
             Kind::Command(Command { argv, stall_timeout }) => {
                 let started = Program::Command(argv).start_writer(name, level)?;
@@ -155,13 +155,12 @@ impl Fetcher {
     /// Tries every address of the server; `None` if told to stop.
     fn connect(
         &self,
-        host: &str,
-        port: u16,
+        places: Vec<SocketAddr>,
         open: &Open<'_>,
     ) -> Result<Option<Opened>, FetchError> {
         let name = &self.upstream.name;
         let mut error = FetchError::Resolve(std::io::ErrorKind::NotFound.into());
-        for place in resolve(host, port, (self.random)())? {
+        for place in self.shuffled(places) {
             if self.stop.is_released() {
                 return Ok(None);
             }
@@ -174,7 +173,28 @@ impl Fetcher {
                 }
             }
         }
-        Err(error)
+        // Stopped while it looked: nothing failed.
+        if self.stop.is_released() { Ok(None) } else { Err(error) }
+    }
+
+    /// Where the server is now.
+    fn places(&self, address: &Address) -> Result<Vec<SocketAddr>, FetchError> {
+        match &address.location {
+            Location::At(host, port) => resolve(host, *port),
+            #[cfg(feature = "mdns")]
+            Location::Discovered => {
+                super::discover::find(&address.server_key, &self.upstream.name, &self.stop)
+            }
+        }
+    }
+
+    /// Some of `places`. The first is drawn: resolvers sort, so many clients of one name would
+    /// else all come to the same.
+    fn shuffled(&self, mut places: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let first = (self.random)() % places.len().max(1) as u64;
+        places.rotate_left(usize::try_from(first).unwrap_or(0));
+        places.truncate(ADDRESSES_MAX);
+        places
     }
 
     fn greet(&self, address: &Address, place: SocketAddr) -> Result<Option<Session>, FetchError> {
@@ -291,13 +311,7 @@ impl Fetcher {
     }
 }
 
-/// The addresses that the name has now. The first is drawn: resolvers sort, so many clients of
-/// one name would else all come to the same.
-fn resolve(host: &str, port: u16, random: u64) -> Result<Vec<SocketAddr>, FetchError> {
-    let addresses = (host, port).to_socket_addrs();
-    let mut addresses: Vec<_> = addresses.map_err(FetchError::Resolve)?.collect();
-    let first = random % addresses.len().max(1) as u64;
-    addresses.rotate_left(usize::try_from(first).unwrap_or(0));
-    addresses.truncate(ADDRESSES_MAX);
-    Ok(addresses)
+/// The addresses that the name has now.
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, FetchError> {
+    Ok((host, port).to_socket_addrs().map_err(FetchError::Resolve)?.collect())
 }

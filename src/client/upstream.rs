@@ -12,6 +12,10 @@ use std::time::Duration;
 /// an honest one ever to fail it.
 const SERVER_MIN_ENTROPY: f64 = 1.0;
 
+/// Of a fingerprint, in the name of an upstream that was given none: enough to tell servers apart.
+#[cfg(feature = "mdns")]
+const NAME_DIGITS: usize = 8;
+
 /// Where bytes come from.
 #[derive(Debug, Clone)]
 pub struct Upstream {
@@ -40,10 +44,8 @@ pub enum Kind {
 /// A netrng server over TCP: the native protocol.
 #[derive(Debug, Clone)]
 pub struct Address {
-    /// Name or address; resolved again at each attempt.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// Where it is; looked up again at each attempt.
+    pub location: Location,
     /// The server must prove that it holds this key.
     pub server_key: PublicKey,
     /// Our own key.
@@ -68,6 +70,16 @@ impl Netrng02 {
         let address = self.host.parse::<IpAddr>();
         self.host != "localhost" && !address.is_ok_and(|it| it.to_canonical().is_loopback())
     }
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// At a name or address, and a TCP port.
+    At(String, u16),
+    /// Wherever in the local network its key is announced.
+    #[cfg(feature = "mdns")]
+    Discovered,
 }
 
 /// A program whose stdout is random bytes.
@@ -131,8 +143,11 @@ impl Kind {
     /// What an upstream is called that was given no name.
     pub fn default_name(&self) -> String {
         match self {
-            Kind::Address(Address { host, port, .. }) | Kind::Netrng02(Netrng02 { host, port }) => {
-                show_address(host, *port)
+            Kind::Address(Address { location: Location::At(host, port), .. })
+            | Kind::Netrng02(Netrng02 { host, port }) => show_address(host, *port),
+            #[cfg(feature = "mdns")]
+            Kind::Address(Address { server_key, .. }) => {
+                format!("mdns-{}", &server_key.fingerprint()[..NAME_DIGITS])
             }
             Kind::Ssh(Ssh { destination, port: Some(port), .. }) => format!("{destination}:{port}"),
             Kind::Ssh(Ssh { destination, .. }) => destination.clone(),

@@ -1,5 +1,7 @@
 //! `server`: the reader thread and the event loop, from the configuration to the last BYE.
 
+#[cfg(feature = "mdns")]
+use super::announce::Announcement;
 use super::client_status;
 use super::halves::{self, Half, NeedsRoot};
 use super::socket_file::SocketFile;
@@ -106,6 +108,11 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
         on_reload,
         on_ready: Box::new(|| sys::notify::notify(sys::notify::WELL)),
     };
+    #[cfg(feature = "mdns")]
+    let _announcement = match config.announce {
+        true => Announcement::publish(&listeners, &public_key(&config.private_key)),
+        false => None,
+    };
     let (event_loop, reader, _) = assemble(config, listeners, parts)?;
     sys::thread::spawn("reader", Box::new(move || reader.run()))?;
     event_loop.run()?;
@@ -184,14 +191,14 @@ fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
     let fixed = |config: &ServerConfig| {
         let sockets = (config.tap_socket.clone(), config.status_socket.clone());
         let addresses = (config.listen.clone(), config.listeners.clone(), sockets);
-        (addresses, config.source.clone(), public_key(&config.private_key))
+        (addresses, config.announce, config.source.clone(), public_key(&config.private_key))
     };
     let started = fixed(started);
     Box::new(move || match Config::load(&path) {
         Ok(Config::Server(config)) => {
             if fixed(&config) != started {
                 warn!(
-                    "{}: listen, [[listen]], tap-socket, status-socket, [source] and the server's key take effect with a restart only",
+                    "{}: listen, announce, [[listen]], tap-socket, status-socket, [source] and the server's key take effect with a restart only",
                     path.display()
                 );
             }

@@ -21,6 +21,7 @@ use std::time::Duration;
 /// The keys of `[server]`.
 pub(super) const SERVER_KEYS: &[&str] = &[
     "listen",
+    "announce",
     "tap-socket",
     "status-socket",
     "private-key",
@@ -70,6 +71,8 @@ const STOCK_BYTES_MAX: usize = 128 * 1024 * 1024;
 pub struct ServerConfig {
     /// Where clients connect; port 0 lets the system choose.
     pub listen: Vec<SocketAddr>,
+    /// Whether the first of these addresses is announced by multicast DNS.
+    pub announce: bool,
     /// Further addresses, with what is spoken there.
     pub listeners: Vec<ListenConfig>,
     /// Where `netrng tap` finds the server; `None`: nowhere.
@@ -104,6 +107,9 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     let defaults = clients::read_defaults(&top.table("defaults")?)?;
     let limits = read_limits(&server, source.sample_size)?;
     let listen = server.entry("listen").map_or_else(|| Ok(default_listen()), read_listen)?;
+    let instead = "remove it and tell clients the address";
+    let announce =
+        server.entry("announce").map_or(Ok(false), |entry| super::read_mdns(&entry, instead))?;
     let private_key = server
         .secret("private-key", "private-key-file", PrivateKey::from_text)?
         .ok_or_else(|| server.missing("private-key", super::GIVE_PRIVATE_KEY))?;
@@ -119,6 +125,7 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     refuse_ourselves(&source_table, &source.origin, &listeners)?;
     Ok(ServerConfig {
         listen,
+        announce,
         listeners,
         tap_socket,
         status_socket,

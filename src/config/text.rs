@@ -6,7 +6,7 @@
 
 use super::units::{show_rate, show_size, show_time};
 use super::{ClientConfig, ClientDefaults, Config, ListenConfig, LogTo, Place, ServerConfig};
-use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
+use crate::client::{Command, Kind, Location, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::server::{ClientRule, Identity};
 use crate::sink::Sink;
@@ -47,6 +47,7 @@ impl Display for ServerConfig {
         write_user(f, self.user.as_deref())?;
         writeln!(f, "log-to = \"{}\"\n\n[server]", self.log_to)?;
         writeln!(f, "listen = {}", list(&self.listen))?;
+        writeln!(f, "announce = {}", self.announce)?;
         write_socket(f, "tap-socket", self.tap_socket.as_deref())?;
         write_socket(f, "status-socket", self.status_socket.as_deref())?;
         writeln!(f, "private-key = {HIDDEN}")?;
@@ -178,7 +179,13 @@ fn write_upstream(
     writeln!(f, "\n[[upstream]]")?;
     match &upstream.kind {
         Kind::Address(address) => {
-            writeln!(f, "address = \"{}\"", show_address(&address.host, address.port))?;
+            match &address.location {
+                Location::At(host, port) => {
+                    writeln!(f, "address = \"{}\"", show_address(host, *port))?;
+                }
+                #[cfg(feature = "mdns")]
+                Location::Discovered => writeln!(f, "discover = true")?,
+            }
             writeln!(f, "public-key = \"{}\"", address.server_key)?;
             if Some(&address.private_key) != own_key {
                 writeln!(f, "private-key = {HIDDEN}")?;

@@ -4,6 +4,8 @@
 //! out; replies in, bytes out. It owns framing and encryption. It does not decide who is
 //! served, and it keeps no timer.
 
+#[cfg(feature = "mdns")]
+pub mod announcement;
 pub mod egd;
 pub mod frame;
 pub mod hedge;

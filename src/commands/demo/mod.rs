@@ -9,7 +9,7 @@ pub(super) mod verdict;
 
 use super::server::{Parts, assemble, listen, native};
 use super::{Exit, Failure, client::make_codec, signals};
-use crate::client::{self, Address, Kind, Upstream};
+use crate::client::{self, Address, Kind, Location, Upstream};
 use crate::config::{ClientDefaults, Clients, LogTo, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
 use crate::sample::Sample;
@@ -82,8 +82,7 @@ pub fn demo(span: Duration) -> Result<(), Failure> {
         let upstream = Upstream {
             name: format!("{name}'s server"),
             kind: Kind::Address(Address {
-                host: "127.0.0.1".to_owned(),
-                port,
+                location: Location::At("127.0.0.1".to_owned(), port),
                 server_key: public_key(&server_key),
                 private_key,
                 psk: Some(psk),
@@ -168,6 +167,7 @@ impl Running {
         let config = ServerConfig {
             log_to: LogTo::Stderr,
             listen: Vec::new(),
+            announce: false,
             listeners: Vec::new(),
             tap_socket: None,
             status_socket: None,
