@@ -98,7 +98,7 @@ pub enum Action {
 /// What to judge, by how much of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Assess {
-    /// Device, FIFO or file.
+    /// Device, FIFO, file or EGD server.
     pub source: PathBuf,
     /// At most for how long.
     pub span: Option<Duration>,
@@ -236,7 +236,7 @@ pub fn command() -> Command {
                         .value_name("SOURCE")
                         .value_parser(value_parser!(PathBuf))
                         .required(true)
-                        .help("Device, FIFO or file, as /dev/hwrng"),
+                        .help("Device, FIFO or file, as /dev/hwrng, or EGD server, as egd:127.0.0.1:8888"),
                 )
                 .arg(seconds("How long to read [default: 5; a file is read to its end]"))
                 .arg(

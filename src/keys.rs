@@ -12,6 +12,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub const KEY_LEN: usize = 32;
 /// Characters of its base64 form, with padding.
 pub const KEY_TEXT_LEN: usize = 44;
+/// Bytes of a fingerprint.
+#[cfg(feature = "mdns")]
+const FINGERPRINT_LEN: usize = 16;
 
 /// Why a text is not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +56,16 @@ impl PublicKey {
     /// The first eight characters of the text form: enough to tell keys apart in a log.
     pub fn short(&self) -> String {
         self.to_string().chars().take(8).collect()
+    }
+
+    /// What a server announces of its key: the first 16 bytes of its BLAKE2s-256, in hexadecimal.
+    /// Whoever has the key recognises it, nobody learns the key from it, and to find another key
+    /// with the same takes 2^128 tries.
+    #[cfg(feature = "mdns")]
+    pub fn fingerprint(&self) -> String {
+        use blake2::{Blake2s256, Digest};
+        let digest = Blake2s256::digest(self.0);
+        digest.iter().take(FINGERPRINT_LEN).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -129,6 +142,14 @@ mod tests {
         assert_eq!(PublicKey::from_text(&key.to_string()), Ok(key));
         let psk = Psk::new([1; KEY_LEN]);
         assert_eq!(Psk::from_text(&psk.to_text()), Ok(psk));
+    }
+
+    /// As Python's hashlib.blake2s and `openssl blake2s256` have it.
+    #[cfg(feature = "mdns")]
+    #[test]
+    fn a_fingerprint_is_the_start_of_the_blake2s_of_the_key() {
+        let key = PublicKey([0x5a; KEY_LEN]);
+        assert_eq!(key.fingerprint(), "350fbd1b6f636a97e4b5a13a9c1c34c9");
     }
 
     #[test]

@@ -197,6 +197,18 @@ fn only_the_event_loop_uses_mio() {
 }
 
 #[test]
+fn multicast_dns_has_one_place_on_either_side() {
+    for (name, text) in sources() {
+        if ["client/discover.rs", "commands/announce.rs"].contains(&&*name) {
+            continue;
+        }
+        for (line, code) in code(&text) {
+            assert!(!code.contains("mdns_sd"), "src/{name}:{line}: mdns_sd outside of them");
+        }
+    }
+}
+
+#[test]
 fn unsafe_stands_only_in_sys() {
     for (name, text) in sources() {
         for (line, code) in code(&text) {
@@ -232,9 +244,14 @@ fn every_file_says_what_it_owns_and_stays_short() {
 
 #[test]
 fn no_async_runtime_is_in_the_tree() {
+    // It holds what all features bring.
     let lock =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
-    for runtime in ["tokio", "async-std", "smol", "async-executor", "futures-executor"] {
-        assert!(!lock.contains(&format!("name = \"{runtime}\"")), "{runtime} is in Cargo.lock");
+    let has = |name: &str| lock.contains(&format!("name = \"{name}\""));
+    assert!(has("mdns-sd"), "Cargo.lock is without the feature mdns");
+    for runtime in
+        ["tokio", "async-std", "smol", "async-executor", "futures-executor", "futures-core"]
+    {
+        assert!(!has(runtime), "{runtime} is in Cargo.lock");
     }
 }

@@ -1,20 +1,23 @@
-//! Programs that speak EGD draw on the real binary: QEMU for its guests, ekeyd-egd-linux for a
-//! kernel that is hungry, EntropyBroker. Needs what `tests/run egd` gets; plain `cargo test` leaves
-//! it out.
+//! Programs that speak EGD, and the real binary: it is drawn on by QEMU for its guests, by
+//! ekeyd-egd-linux for a kernel that is hungry and by EntropyBroker, and draws on ekeyd, an Entropy
+//! Key's daemon. Needs what `tests/run egd` gets; plain `cargo test` leaves it out.
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "the figures of a run")]
 
 mod support;
 
+use netrng::wire::WaitReason;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use support::entropy_key::EntropyKey;
 use support::feed::{Feed, Mood};
 use support::ledger::{Ledger, Numbered};
 use support::machine::{Machine, boot_command};
 use support::process::{Process, command};
-use support::site::{Site, free_port};
+use support::raw::RawClient;
+use support::site::{READY, Site, free_port};
 use support::wait;
 
 /// What QEMU asks for at a time.
@@ -179,4 +182,71 @@ fn entropy_broker_draws_on_us() {
     let drawn = fs::read(&drawn).unwrap();
     let mut ledger = Ledger::new(Numbered { len: feed.fed() });
     ledger.enter("EntropyBroker", &drawn[..8192]).unwrap();
+}
+
+/// Draws so many bytes at least.
+fn draw_from(session: &mut RawClient, count: usize) -> Vec<u8> {
+    let mut got = Vec::new();
+    while got.len() < count {
+        got.extend_from_slice(session.draw(64).as_bytes());
+    }
+    got
+}
+
+/// A real ekeyd that calls itself `egd` at `place`, with a key that we play; through the daemon's
+/// late start, a pause of the key and the daemon's end.
+fn serve_ekeyd(site: &Site, place: &str, egd: &str) {
+    const GIVEN: usize = 32 * 1024;
+    let alice = site.enroll("alice");
+    let keyring = site.path("keyring");
+    let key = EntropyKey::plug_in(&site.path("key"), &keyring);
+    let config = site.path("ekeyd.conf");
+    let key_path = site.path("key");
+    let lines =
+        format!("Keyring {keyring:?}\nDaemonise(false)\n{egd}\nAddEntropyKey {key_path:?}\n");
+    fs::write(&config, lines).unwrap();
+
+    let server = site.spawn_server();
+    server.wait_for("(no-connection): cannot connect");
+    let mut ekeyd = command(program("NETRNG_EKEYD_DAEMON"));
+    ekeyd.arg("-f").arg(&config).arg("-p").arg(site.path("pid"));
+    let mut ekeyd = Process::start(&mut ekeyd);
+    key.give(GIVEN);
+    server.wait_for(READY);
+    let mut session = RawClient::open(site, &alice);
+    let mut got = draw_from(&mut session, GIVEN / 2);
+    // To the last byte, and then the key pauses.
+    let mark = server.mark();
+    got.extend(session.draw_until(WaitReason::SourceFailed));
+    server.wait_for_after(mark, "(stalled): no bytes for 1 s");
+    key.give(GIVEN);
+    server.wait_for_after(mark, "passed its start-up test");
+    got.extend(draw_from(&mut session, GIVEN / 2));
+
+    let mark = server.mark();
+    ekeyd.kill();
+    session.draw_until(WaitReason::SourceFailed);
+    server.wait_for_after(mark, "(peer-closed): the EGD server closed the connection");
+    let mut ledger = Ledger::new(Numbered { len: 2 * GIVEN as u64 });
+    ledger.enter("alice", &got).unwrap();
+    println!("{} bytes drawn from ekeyd at {place}, none twice", ledger.bytes());
+}
+
+/// ekeyd gives the youngest of its blocks first: they stay whole if 64 bytes are asked at a time.
+fn ekeyds_site(place: &str) -> Site {
+    Site::new(format!("egd:{place}")).source("sample-size = 64").source("stall-timeout = \"1 s\"")
+}
+
+#[test]
+fn an_entropy_key_is_served_from_ekeyds_address() {
+    let port = free_port();
+    let place = format!("127.0.0.1:{port}");
+    serve_ekeyd(&ekeyds_site(&place), &place, &format!("EGDTCPSocket({port})"));
+}
+
+#[test]
+fn an_entropy_key_is_served_from_ekeyds_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("egd.sock").display().to_string();
+    serve_ekeyd(&ekeyds_site(&path), &path, &format!("EGDUnixSocket {path:?}"));
 }

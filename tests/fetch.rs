@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use crossbeam_channel::bounded;
-use netrng::client::{FetchState, Kind};
+use netrng::client::{FetchState, Kind, Location};
 use std::net::TcpListener;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
@@ -190,7 +190,7 @@ fn a_name_without_address_and_a_closed_port_have_their_reasons() {
     fetch(vec![upstream(closed)]).fails_with("cannot connect");
     let mut nowhere = upstream(closed);
     let Kind::Address(address) = &mut nowhere.kind else { panic!("no address") };
-    address.host = "no-such-host.invalid".into();
+    address.location = Location::At("no-such-host.invalid".into(), closed.port());
     fetch(vec![nowhere]).fails_with("cannot find its address");
 }
 

@@ -6,6 +6,7 @@
 
 mod support;
 
+use netrng::wire::WaitReason;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -18,7 +19,7 @@ use support::ledger::{Ledger, Numbered};
 use support::process::{Process, Stdout, binary, command, finish, netrng};
 use support::raw::RawClient;
 use support::rngd::{Rngd, is_alive, kill};
-use support::site::{Enrolled, READY, Site};
+use support::site::{Enrolled, READY, Site, free_port};
 use support::ssh::{children, client};
 use support::trace::{HEX, Trace, in_hex, traced};
 use support::wait::{self, Stopwatch};
@@ -472,6 +473,52 @@ fn the_real_device_is_opened_by_root_and_read_by_nobody() {
     assert_eq!(opened, BTreeSet::from([halves.root.to_string()]));
     assert_eq!(read, BTreeSet::from([halves.network.to_string()]));
     assert_eq!(told, BTreeSet::from([server.pid().to_string()]), "systemd believes main only");
+}
+
+#[test]
+fn an_egd_servers_socket_is_roots_to_connect_to_and_its_address_nobodys() {
+    let port = free_port();
+    let giving = Site::with_fifo("fifo")
+        .listener("protocol = \"egd\"\npath = \"egd.sock\"\nmode = \"0600\"")
+        .listener(&format!("protocol = \"egd\"\naddress = \"127.0.0.1:{port}\""));
+    let feed = Feed::new(&giving.path("fifo"), Mood::Good);
+    let mut giver = giving.start_server();
+    let socket = format!("egd:{}", giving.path("egd.sock").display());
+    let (_dir, house) = open_house("nobody");
+    let mut assess = command("setpriv");
+    assess.args(AS_NOBODY).arg(house.get_program()).args(["assess", &socket]);
+    let refused = finish(&mut assess);
+    assert!(refused.stderr.contains("cannot connect: Permission denied"), "{refused:?}");
+
+    let mut drawn = Vec::new();
+    let address = (format!("egd:127.0.0.1:{port}"), format!("htons({port})"));
+    for (device, called) in [(socket, "/egd.sock\"".to_owned()), address] {
+        let is_unix = called.contains('/');
+        let site = site_of_two(Path::new(&device)).source("stock = 2");
+        let alice = site.enroll("alice");
+        let log = site.path("trace");
+        let options = ["-e", "trace=connect"];
+        let mut server = Process::start(&mut traced(&site.server_command(), &options, &log));
+        server.wait_for(READY);
+        let halves = Halves::of(server.pid());
+        let trace = Trace(log);
+        let lines = trace.lines();
+        let lines = lines.iter().filter(|line| line.contains(&called));
+        let by = lines.map(|line| status(line.split(' ').next().unwrap().parse().unwrap(), "Tgid"));
+        let expected = if is_unix { halves.root } else { halves.network };
+        assert_eq!(by.collect::<BTreeSet<_>>(), BTreeSet::from([expected.to_string()]), "{device}");
+
+        let mut session = RawClient::open(&site, &alice);
+        let mark = server.mark();
+        assert_eq!(giver.terminate().code(), Some(0));
+        drawn.extend(session.draw_until(WaitReason::SourceFailed));
+        server.wait_for_after(mark, "failed (peer-closed)");
+        giver = giving.start_server();
+        server.wait_for_after(mark, "passed its start-up test");
+        drawn.extend_from_slice(session.draw(2048).as_bytes());
+        assert_eq!(server.terminate().code(), Some(0));
+    }
+    Ledger::new(Numbered { len: feed.fed() }).enter("alice", &drawn).unwrap();
 }
 
 /// A folder, a configuration and netrng itself, all open to everybody.

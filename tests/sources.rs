@@ -41,7 +41,7 @@ impl Scene {
     fn fails_with(mut self, mood: Mood, reason: &str) {
         let mark = self.server.mark();
         self.feed.set(mood);
-        self.draw_until_wait(WaitReason::SourceFailed);
+        self.got.extend(self.session.draw_until(WaitReason::SourceFailed));
         let line = self.server.wait_for_after(mark, reason);
         assert!(!line.contains("panicked"), "{line}");
 
@@ -51,24 +51,6 @@ impl Scene {
         }
         let mut ledger = Ledger::new(Numbered { len: self.feed.fed() });
         ledger.enter("alice", &self.got).unwrap();
-    }
-
-    #[track_caller]
-    fn draw_until_wait(&mut self, expected: WaitReason) {
-        loop {
-            self.session.send(Request::Bytes(2048));
-            loop {
-                match self.session.answer() {
-                    Answer::Sample(sample) => {
-                        self.got.extend_from_slice(sample.as_bytes());
-                        break;
-                    }
-                    Answer::Wait(reason, _) if reason == expected => return,
-                    Answer::Wait(..) => {}
-                    other => panic!("neither sample nor WAIT: {other:?}"),
-                }
-            }
-        }
     }
 }
 

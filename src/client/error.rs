@@ -16,6 +16,14 @@ use std::time::Duration;
 pub enum FetchError {
     /// The name has no address.
     Resolve(io::Error),
+    /// No server with its key is announced.
+    #[cfg(feature = "mdns")]
+    NotAnnounced {
+        /// The fingerprint of its key.
+        fingerprint: String,
+        /// Announcements of others, which were left alone.
+        others: usize,
+    },
     /// No connection.
     Connect(io::Error),
     /// Our own side could not begin.
@@ -35,6 +43,8 @@ pub enum FetchError {
         /// What came.
         got: usize,
     },
+    /// A sample without bytes: the original NetRNG's way to say that its source has ended.
+    SourceEnded,
     /// Message after message without a sample.
     Flood,
     /// No sign of life although an answer was due.
@@ -65,6 +75,8 @@ impl FetchError {
         let reason = match self {
             FetchError::Bye(reason, _) => reason.code(),
             FetchError::Ssh(fault, _) => *fault as u8,
+            #[cfg(feature = "mdns")]
+            FetchError::NotAnnounced { others, .. } => u8::from(*others > 0),
             _ => 0,
         };
         (discriminant(self), reason)
@@ -75,6 +87,18 @@ impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FetchError::Resolve(error) => write!(f, "cannot find its address: {error}"),
+            #[cfg(feature = "mdns")]
+            FetchError::NotAnnounced { fingerprint, others: 0 } => write!(
+                f,
+                "no netrng server is announced here, so not the one with key={fingerprint}: does \
+                 it run with `announce = true`, and in this network?"
+            ),
+            #[cfg(feature = "mdns")]
+            FetchError::NotAnnounced { fingerprint, others } => write!(
+                f,
+                "no server with key={fingerprint} is announced here, only others ({others}), which \
+                 are left alone: is `public-key` the server's?"
+            ),
             FetchError::Connect(error) => write!(f, "cannot connect: {error}"),
             FetchError::Local(error) => write!(f, "cannot use the connection: {error}"),
             FetchError::Refused => f.write_str(
@@ -95,6 +119,9 @@ impl fmt::Display for FetchError {
             FetchError::Protocol(error) => write!(f, "the server broke the protocol ({error})"),
             FetchError::SampleLength { asked, got } => {
                 write!(f, "the server sent {got} bytes where up to {asked} were due")
+            }
+            FetchError::SourceEnded => {
+                f.write_str("the server's source has ended: it sends samples without bytes")
             }
             FetchError::Flood => f.write_str("the server floods us with messages without bytes"),
             FetchError::Silent => {

@@ -4,17 +4,19 @@
 
 use super::error::FailureKind;
 use super::link::Link;
+use super::netrng02::Netrng02Session;
 use super::raw::RawSession;
 use super::seat::Seat;
 use super::session::{News, Session};
 use super::trial::Trial;
-use super::upstream::{Address, Command, Kind, Remote, Ssh};
+use super::upstream::{Address, Command, Kind, Location, Netrng02, Remote, Ssh};
 use super::worker::Program;
 use super::{FetchError, FetchState, FetchStatus, MakeCodec, Upstream};
 use crate::moment::Moment;
 use crate::retry::{Backoff, Outage};
 use crate::sample::Sample;
 use crate::sys::latch::Latch;
+use crate::wire::netrng02::Netrng02Client;
 use crate::wire::plain::PlainClient;
 use crate::wire::{ByeReason, WaitReason};
 use crossbeam_channel::{Sender, select};
@@ -28,7 +30,7 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// The longest that a server's BYE can keep us away: a month in that field is a fault.
 const BYE_WAIT_MAX: Duration = Duration::from_secs(3600);
-/// Addresses of one name that are tried in an attempt; of more, others the next time.
+/// Addresses of one server that are tried in an attempt; of more, others the next time.
 const ADDRESSES_MAX: usize = 8;
 /// How often one upstream's WAIT is said aloud.
 const SAY_WAIT_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -61,9 +63,13 @@ struct History {
     is_distrusted: bool,
 }
 
+/// Opens a session at one address of a server; `None` if told to stop.
+type Open<'a> = dyn Fn(SocketAddr) -> Result<Option<Opened>, FetchError> + 'a;
+
 /// A session of any kind.
 enum Opened {
     Framed(Session),
+    Netrng02(Netrng02Session),
     Raw(RawSession),
 }
 
@@ -71,6 +77,7 @@ impl Opened {
     fn next(&mut self, request_size: u32, ping_token: u64) -> Result<News, FetchError> {
         match self {
             Opened::Framed(session) => session.next(request_size, ping_token),
+            Opened::Netrng02(session) => session.next(request_size as usize),
             Opened::Raw(session) => session.next(request_size as usize),
         }
     }
@@ -78,6 +85,7 @@ impl Opened {
     fn close(self) {
         match self {
             Opened::Framed(session) => session.close(),
+            Opened::Netrng02(session) => session.close(),
             Opened::Raw(session) => session.close(),
         }
     }
@@ -117,7 +125,15 @@ impl Fetcher {
     fn open(&self, level: Level) -> Result<Option<Opened>, FetchError> {
         let (name, stop, trial) = (&self.upstream.name, &self.stop, self.trial());
         let opened = match &self.upstream.kind {
-            Kind::Address(address) => return Ok(self.connect(address)?.map(Opened::Framed)),
+            Kind::Address(address) => {
+                let greet = |place| Ok(self.greet(address, place)?.map(Opened::Framed));
+                return self.connect(self.places(address)?, &greet);
+            }
+            Kind::Netrng02(Netrng02 { host, port }) => {
+                // It says nothing before it is asked.
+                let open = |place| Ok(Some(self.open_netrng02(Link::connect(place)?, place)));
+                return self.connect(resolve(host, *port)?, &open);
+            }
             Kind::Command(Command { argv, stall_timeout }) => {
                 let started = Program::Command(argv).start_writer(name, level)?;
                 Opened::Raw(RawSession::new(started, trial, *stall_timeout, stop))
@@ -142,14 +158,18 @@ impl Fetcher {
     }
 
     /// Tries every address of the server; `None` if told to stop.
-    fn connect(&self, address: &Address) -> Result<Option<Session>, FetchError> {
+    fn connect(
+        &self,
+        places: Vec<SocketAddr>,
+        open: &Open<'_>,
+    ) -> Result<Option<Opened>, FetchError> {
         let name = &self.upstream.name;
         let mut error = FetchError::Resolve(std::io::ErrorKind::NotFound.into());
-        for place in resolve(address, (self.random)())? {
+        for place in self.shuffled(places) {
             if self.stop.is_released() {
                 return Ok(None);
             }
-            match self.greet(address, place) {
+            match open(place) {
                 Ok(opened) => return Ok(opened),
                 Err(bye @ FetchError::Bye(..)) => return Err(bye),
                 Err(failed) => {
@@ -158,7 +178,28 @@ impl Fetcher {
                 }
             }
         }
-        Err(error)
+        // Stopped while it looked: nothing failed.
+        if self.stop.is_released() { Ok(None) } else { Err(error) }
+    }
+
+    /// Where the server is now.
+    fn places(&self, address: &Address) -> Result<Vec<SocketAddr>, FetchError> {
+        match &address.location {
+            Location::At(host, port) => resolve(host, *port),
+            #[cfg(feature = "mdns")]
+            Location::Discovered => {
+                super::discover::find(&address.server_key, &self.upstream.name, &self.stop)
+            }
+        }
+    }
+
+    /// Some of `places`. The first is drawn: resolvers sort, so many clients of one name would
+    /// else all come to the same.
+    fn shuffled(&self, mut places: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let first = (self.random)() % places.len().max(1) as u64;
+        places.rotate_left(usize::try_from(first).unwrap_or(0));
+        places.truncate(ADDRESSES_MAX);
+        places
     }
 
     fn greet(&self, address: &Address, place: SocketAddr) -> Result<Option<Session>, FetchError> {
@@ -174,6 +215,12 @@ impl Fetcher {
         Ok(Some(session))
     }
 
+    fn open_netrng02(&self, link: Link, place: SocketAddr) -> Opened {
+        self.status.sessions.fetch_add(1, Relaxed);
+        let session = Session::new(link, Box::new(Netrng02Client), self.trial(), &self.stop);
+        Opened::Netrng02(Netrng02Session::new(session, place))
+    }
+
     /// Asks, and hands over, until the session ends or we are to end.
     fn draw(&self, mut session: Opened, history: &mut History) -> Result<(), FetchError> {
         let mut given = 0;
@@ -183,7 +230,8 @@ impl Fetcher {
             let sample = loop {
                 match session.next(self.request_size, (self.random)())? {
                     News::Sample(sample) => break sample,
-                    News::Wait(reason, span) => self.handle_wait(reason, span, history),
+                    News::Wait(reason, span) => self.handle_wait(Some(reason), span, history),
+                    News::Nothing => self.handle_wait(None, Duration::ZERO, history),
                     News::Stopped => {
                         session.close();
                         return Ok(());
@@ -238,7 +286,7 @@ impl Fetcher {
         }
     }
 
-    fn handle_wait(&self, reason: WaitReason, span: Duration, history: &mut History) {
+    fn handle_wait(&self, reason: Option<WaitReason>, span: Duration, history: &mut History) {
         self.status.enter(FetchState::Waiting);
         self.tell_others(Seat::handle_absent);
         let now = crate::sys::now();
@@ -252,14 +300,15 @@ impl Fetcher {
         history.wait_said = Some(now);
         let name = &self.upstream.name;
         match reason {
-            WaitReason::InLine => {
+            Some(WaitReason::InLine) => {
                 log!(
                     level,
                     "{name}: all places are taken; we are number {} in line",
                     span.as_millis()
                 );
             }
-            _ => log!(level, "{name}: has nothing to give for now: {reason}"),
+            Some(reason) => log!(level, "{name}: has nothing to give for now: {reason}"),
+            None => log!(level, "{name}: has nothing to give for now"),
         }
     }
 
@@ -285,13 +334,7 @@ impl Fetcher {
     }
 }
 
-/// The addresses that the name has now. The first is drawn: resolvers sort, so many clients of
-/// one name would else all come to the same.
-fn resolve(address: &Address, random: u64) -> Result<Vec<SocketAddr>, FetchError> {
-    let addresses = (address.host.as_str(), address.port).to_socket_addrs();
-    let mut addresses: Vec<_> = addresses.map_err(FetchError::Resolve)?.collect();
-    let first = random % addresses.len().max(1) as u64;
-    addresses.rotate_left(usize::try_from(first).unwrap_or(0));
-    addresses.truncate(ADDRESSES_MAX);
-    Ok(addresses)
+/// The addresses that the name has now.
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, FetchError> {
+    Ok((host, port).to_socket_addrs().map_err(FetchError::Resolve)?.collect())
 }

@@ -7,6 +7,8 @@
 //! upstream.rs  what an upstream is: a server, a host behind ssh, a command
 //! fetch.rs     the thread: attempts, backoff, what the log says
 //! session.rs   one connection in native frames: handshake, request, samples, signs of life
+//! netrng02.rs  what is peculiar to a session with a server of the original NetRNG
+//! discover.rs  servers of the local network, by their keys (feature mdns)
 //! link.rs      what frames travel through: TCP, or the pipes of an ssh
 //! raw.rs       one child whose output is random bytes
 //! worker.rs    a child that bytes come from, and why it ended
@@ -18,9 +20,12 @@
 //! error.rs     why it ended, in a sentence
 //! ```
 
+#[cfg(feature = "mdns")]
+mod discover;
 mod error;
 mod fetch;
 mod link;
+mod netrng02;
 mod patience;
 mod raw;
 mod seat;
@@ -35,7 +40,9 @@ mod worker;
 pub use error::FetchError;
 pub use ssh::SshFault;
 pub use status::{FetchState, FetchStatus};
-pub use upstream::{Address, Command, Kind, Remote, Ssh, Upstream, show_address};
+pub use upstream::{
+    Address, Command, Kind, Location, Netrng02, Remote, Ssh, Upstream, show_address,
+};
 
 use crate::sample::Sample;
 use crate::sys::latch::Latch;

@@ -30,6 +30,8 @@ pub(super) enum News {
     Sample(Sample),
     /// The server has nothing to give for now; what was asked for is still due.
     Wait(WaitReason, Duration),
+    /// The server has nothing to give for now, does not say why, and is to be asked again.
+    Nothing,
     /// We are to end.
     Stopped,
 }
@@ -155,6 +157,45 @@ impl Session {
             }
             _ => Err(FetchError::SampleLength { asked: self.outstanding, got }),
         }
+    }
+
+    /// For a protocol in which each request for a sample has one answer: asks and waits for that;
+    /// `None`: we are to end. A second question before the answer would break such a protocol, so
+    /// there is no ping.
+    ///
+    /// # Errors
+    /// [`FetchError`]: the session is over.
+    pub(super) fn exchange(&mut self) -> Result<Option<Answer>, FetchError> {
+        self.say(Request::Sample)?;
+        match self.hear(crate::sys::now() + 2 * SILENCE)? {
+            Heard::Answer(answer) => Ok(Some(answer)),
+            Heard::Deadline => Err(FetchError::Silent),
+            Heard::Stopped => Ok(None),
+        }
+    }
+
+    /// Tests what came.
+    ///
+    /// # Errors
+    /// [`FetchError::Health`]: none of it may be used, and the session is over.
+    pub(super) fn test(&mut self, sample: &Sample) -> Result<(), FetchError> {
+        self.patience.handle_sample();
+        self.trial.check(sample.as_bytes()).map_err(FetchError::Health)
+    }
+
+    /// Says nothing and hears nothing until `until`; `false`: we are to end.
+    ///
+    /// # Errors
+    /// [`FetchError::Local`].
+    pub(super) fn pause(&self, until: Moment) -> Result<bool, FetchError> {
+        let stopped = pipe::wait([(self.stop.as_fd(), Interest::Readable)], Some(until));
+        stopped.map(|[is_stopped]| !is_stopped).map_err(FetchError::Local)
+    }
+
+    /// Goes on over another connection to the same server: nothing is due.
+    pub(super) fn replace_link(&mut self, link: Link) {
+        self.link = link;
+        self.input = Zeroizing::default();
     }
 
     fn heard_something(&mut self) {

@@ -3,6 +3,7 @@
 //! Owns the types that `config` fills. It opens nothing.
 
 use crate::keys::{PrivateKey, Psk, PublicKey};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,10 @@ use std::time::Duration;
 /// with what is known of it; this is to catch a server that lies or is broken, and too low for
 /// an honest one ever to fail it.
 const SERVER_MIN_ENTROPY: f64 = 1.0;
+
+/// Of a fingerprint, in the name of an upstream that was given none: enough to tell servers apart.
+#[cfg(feature = "mdns")]
+const NAME_DIGITS: usize = 8;
 
 /// Where bytes come from.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub struct Upstream {
 pub enum Kind {
     /// A netrng server, over TCP.
     Address(Address),
+    /// A server of the original NetRNG, 0.2, over TCP.
+    Netrng02(Netrng02),
     /// A host that is reached by OpenSSH.
     Ssh(Ssh),
     /// A program whose stdout is random bytes.
@@ -37,16 +44,42 @@ pub enum Kind {
 /// A netrng server over TCP: the native protocol.
 #[derive(Debug, Clone)]
 pub struct Address {
-    /// Name or address; resolved again at each attempt.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
+    /// Where it is; looked up again at each attempt.
+    pub location: Location,
     /// The server must prove that it holds this key.
     pub server_key: PublicKey,
     /// Our own key.
     pub private_key: PrivateKey,
     /// Shared with the server; all zeros on the wire when absent.
     pub psk: Option<Psk>,
+}
+
+/// A server of the original NetRNG, 0.2, over TCP: no keys, and in clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Netrng02 {
+    /// Name or address; resolved again at each attempt.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl Netrng02 {
+    /// Whether the bytes may leave this machine on their way: only an address that never does, or
+    /// the name that stands for it, says that they do not.
+    pub fn is_exposed(&self) -> bool {
+        let address = self.host.parse::<IpAddr>();
+        self.host != "localhost" && !address.is_ok_and(|it| it.to_canonical().is_loopback())
+    }
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// At a name or address, and a TCP port.
+    At(String, u16),
+    /// Wherever in the local network its key is announced.
+    #[cfg(feature = "mdns")]
+    Discovered,
 }
 
 /// A program whose stdout is random bytes.
@@ -94,13 +127,15 @@ impl Upstream {
     pub(super) fn claimed_min_entropy(&self) -> f64 {
         self.min_entropy.unwrap_or(match &self.kind {
             Kind::Address(_) | Kind::Ssh(Ssh { remote: Remote::Tap, .. }) => SERVER_MIN_ENTROPY,
-            Kind::Ssh(_) | Kind::Command(_) => crate::source::health::default_min_entropy(None),
+            Kind::Netrng02(_) | Kind::Ssh(_) | Kind::Command(_) => {
+                crate::source::health::default_min_entropy(None)
+            }
         })
     }
 
     /// Whether a child process of ours stands between.
     pub(super) fn has_child(&self) -> bool {
-        !matches!(self.kind, Kind::Address(_))
+        !matches!(self.kind, Kind::Address(_) | Kind::Netrng02(_))
     }
 }
 
@@ -108,7 +143,12 @@ impl Kind {
     /// What an upstream is called that was given no name.
     pub fn default_name(&self) -> String {
         match self {
-            Kind::Address(Address { host, port, .. }) => show_address(host, *port),
+            Kind::Address(Address { location: Location::At(host, port), .. })
+            | Kind::Netrng02(Netrng02 { host, port }) => show_address(host, *port),
+            #[cfg(feature = "mdns")]
+            Kind::Address(Address { server_key, .. }) => {
+                format!("mdns-{}", &server_key.fingerprint()[..NAME_DIGITS])
+            }
             Kind::Ssh(Ssh { destination, port: Some(port), .. }) => format!("{destination}:{port}"),
             Kind::Ssh(Ssh { destination, .. }) => destination.clone(),
             Kind::Command(Command { argv, .. }) => {

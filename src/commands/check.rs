@@ -23,8 +23,9 @@ pub fn check(path: &Path) -> Result<(), Failure> {
     match &config {
         Config::Server(server) => {
             text += &format!("\n# The server's public key: {}\n", public_key(&server.private_key));
-            if !server.source.path.exists() {
-                let device = server.source.path.display();
+            if let Some((_, path)) = server.source.origin.path().filter(|(_, path)| !path.exists())
+            {
+                let device = path.display();
                 text += &format!("# {device} does not exist now; a server waits for it.\n");
             }
             if let Some(missing) = &server.clients.missing {
@@ -51,7 +52,7 @@ pub fn check(path: &Path) -> Result<(), Failure> {
                             make,
                         )?;
                     }
-                    Kind::Command(_) => {}
+                    Kind::Netrng02(_) | Kind::Command(_) => {}
                 }
             }
         }

@@ -4,7 +4,7 @@
 use super::client_status::{self, SinkView, Told};
 use super::halves::{self, Half, NeedsRoot};
 use super::{Exit, Failure, signals};
-use crate::client::{self, Address, Demand, Fetchers, Upstream};
+use crate::client::{self, Address, Demand, Fetchers, Kind, Upstream};
 use crate::config::ClientConfig;
 use crate::hop;
 use crate::sample::Sample;
@@ -126,6 +126,15 @@ fn start(
     let fetch = |upstreams: Vec<Upstream>| {
         let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name.clone()).collect();
         info!("will draw from {}", names.join(", "));
+        for upstream in &upstreams {
+            if matches!(&upstream.kind, Kind::Netrng02(server) if server.is_exposed()) {
+                warn!(
+                    "{} is not encrypted: whoever is on the way can read and change the bytes \
+                     (allow-plaintext)",
+                    upstream.name
+                );
+            }
+        }
         client::start(upstreams, demand, &samples, stop, make_codec, sys::random::jitter)
     };
     match half {

@@ -98,14 +98,22 @@ fn own_address(server: &ServerConfig) -> Result<String, Failure> {
         return Ok(address.to_string());
     }
     let port = listen.map(|address| address.port()).next().unwrap_or(config::DEFAULT_PORT);
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" | "localhost" | "(none)" => Err(Failure::new(
+    match host_name().as_str() {
+        "" => Err(Failure::new(
             Exit::Usage,
             "this host does not know its own name: say --address HOST:PORT, where the client \
              finds this server",
         )),
         name => Ok(format!("{name}:{port}")),
+    }
+}
+
+/// As this machine calls itself; empty if it has no name of its own, or keeps it to itself.
+pub(super) fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "localhost" | "(none)" => String::new(),
+        name => name.to_owned(),
     }
 }
 

@@ -4,6 +4,8 @@
 //! Owns exit codes, signals and the log. The parts do not know each other; this is where they
 //! meet.
 
+#[cfg(feature = "mdns")]
+mod announce;
 pub mod assess;
 pub mod check;
 pub mod client;

@@ -1,5 +1,7 @@
 //! `server`: the reader thread and the event loop, from the configuration to the last BYE.
 
+#[cfg(feature = "mdns")]
+use super::announce::Announcement;
 use super::client_status;
 use super::halves::{self, Half, NeedsRoot};
 use super::socket_file::SocketFile;
@@ -14,7 +16,6 @@ use crate::server::sockets::{Bound, Listening};
 use crate::server::{ClientRule, Identity};
 use crate::source::reader::Reader;
 use crate::status::SourceStatus;
-use crate::sys::doors::Door;
 use crate::sys::privilege::NOBODY_UID;
 use crate::sys::{self, doors};
 use crate::wire::Protocol;
@@ -22,14 +23,15 @@ use crate::wire::egd::EgdServer;
 use crate::wire::hedge::Hedge;
 use crate::wire::http::HttpServer;
 use crate::wire::native::{Responder, SharedHedge, public_key};
+use crate::wire::netrng02::Netrng02Server;
 use crate::wire::plain::PlainServer;
 use ::log::{error, info, warn};
 use mio::Poll;
 use socket2::{Domain, Socket, Type};
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
 
 /// Descriptors that are no connections: listeners, device, log, epoll, signals.
 const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
@@ -78,7 +80,13 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
              max-handshakes may need {wanted}: lower them, or raise the limit (ulimit -n, LimitNOFILE=)"
         );
     }
-    doors::note(Door::Source, &config.source.path);
+    let origin = &config.source.origin;
+    if origin.is_exposed() {
+        warn_exposed(format_args!("source {origin}"));
+    }
+    if let Some((door, path)) = origin.path() {
+        doors::note(door, path);
+    }
     let Some(part) = halves::part(config.user.as_deref(), NeedsRoot::Files)? else { return Ok(()) };
     match part.half {
         Half::Root(links) => {
@@ -99,6 +107,11 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
         reload: part.reload,
         on_reload,
         on_ready: Box::new(|| sys::notify::notify(sys::notify::WELL)),
+    };
+    #[cfg(feature = "mdns")]
+    let _announcement = match config.announce {
+        true => Announcement::publish(&listeners, &public_key(&config.private_key)),
+        false => None,
     };
     let (event_loop, reader, _) = assemble(config, listeners, parts)?;
     sys::thread::spawn("reader", Box::new(move || reader.run()))?;
@@ -155,6 +168,7 @@ fn codecs(private_key: PrivateKey, hedge: SharedHedge) -> MakeCodec {
         Protocol::Native => Box::new(Responder::new(&private_key, Arc::clone(&hedge))),
         Protocol::Plain => Box::new(PlainServer::default()),
         Protocol::Http => Box::new(HttpServer::new(Arc::clone(&rule.names))),
+        Protocol::Netrng02 => Box::new(Netrng02Server::default()),
         Protocol::Egd => Box::new(EgdServer::new(rule.greet_len, std::process::id())),
     })
 }
@@ -177,14 +191,14 @@ fn reload_from(path: PathBuf, started: &ServerConfig) -> Reload {
     let fixed = |config: &ServerConfig| {
         let sockets = (config.tap_socket.clone(), config.status_socket.clone());
         let addresses = (config.listen.clone(), config.listeners.clone(), sockets);
-        (addresses, config.source.clone(), public_key(&config.private_key))
+        (addresses, config.announce, config.source.clone(), public_key(&config.private_key))
     };
     let started = fixed(started);
     Box::new(move || match Config::load(&path) {
         Ok(Config::Server(config)) => {
             if fixed(&config) != started {
                 warn!(
-                    "{}: listen, [[listen]], tap-socket, status-socket, [source] and the server's key take effect with a restart only",
+                    "{}: listen, announce, [[listen]], tap-socket, status-socket, [source] and the server's key take effect with a restart only",
                     path.display()
                 );
             }
@@ -243,6 +257,13 @@ fn open_tap(path: &Path, listeners: &mut Vec<Listening>) -> Option<SocketFile> {
     }
 }
 
+fn warn_exposed(what: fmt::Arguments<'_>) {
+    warn!(
+        "{what} is not encrypted: whoever is on the way can read and change the bytes \
+         (allow-plaintext)"
+    );
+}
+
 /// Listens as a `[[listen]]` says.
 fn open(listener: &ListenConfig, files: &mut Vec<SocketFile>) -> Result<Listening, Failure> {
     let rule = &listener.rule;
@@ -251,11 +272,7 @@ fn open(listener: &ListenConfig, files: &mut Vec<SocketFile>) -> Result<Listenin
             let socket = listen(*address).map_err(|error| bind_failure(*address, &error))?;
             info!("listening on {} for {}", socket.local_addr()?, rule.protocol);
             if listener.is_exposed {
-                warn!(
-                    "{} on {address} is not encrypted: whoever is on the way can read and change \
-                     the bytes (allow-plaintext)",
-                    rule.protocol
-                );
+                warn_exposed(format_args!("{} on {address}", rule.protocol));
             }
             Bound::Tcp(socket)
         }

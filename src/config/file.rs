@@ -79,7 +79,7 @@ impl File {
     }
 
     /// A path as the file means it: what is relative starts at the file's own folder.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
         let joined = self.path.parent().unwrap_or(Path::new("")).join(path);
         std::path::absolute(&joined).unwrap_or(joined)
     }

@@ -92,8 +92,9 @@ fn read_one(table: &Table<'_>) -> Result<ListenConfig, ConfigError> {
     let protocol = match entry.text() {
         Some("netrng") => Protocol::Native,
         Some("egd") => Protocol::Egd,
+        Some("netrng-0.2") => Protocol::Netrng02,
         Some("http") => Protocol::Http,
-        _ => return Err(entry.want("\"netrng\", \"egd\" or \"http\"")),
+        _ => return Err(entry.want("\"netrng\", \"netrng-0.2\", \"egd\" or \"http\"")),
     };
     refuse_keys(table, protocol)?;
     let (place, is_exposed) = read_place(table, protocol)?;

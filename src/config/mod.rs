@@ -31,7 +31,7 @@ pub use upstream::parse_address;
 use file::File;
 use std::io::ErrorKind;
 use std::path::Path;
-use table::Table;
+use table::{Entry, Table};
 
 /// Where the configuration stands unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = platform::CONFIG_PATH;
@@ -176,6 +176,17 @@ fn read(file: &File) -> Result<Config, ConfigError> {
             client::read(&top).map(Config::Client)
         }
         _ => Err(mode.want("\"server\" or \"client\"")),
+    }
+}
+
+/// A flag that wants multicast DNS, which not every build has. `instead`: how to do without.
+fn read_mdns(entry: &Entry<'_>, instead: &str) -> Result<bool, ConfigError> {
+    match entry.flag()? {
+        true if !cfg!(feature = "mdns") => Err(entry.fail(format!(
+            "this netrng was built without mDNS; build it with `cargo build --release --features \
+             mdns`, or {instead}"
+        ))),
+        wanted => Ok(wanted),
     }
 }
 

@@ -6,20 +6,22 @@
 use super::LogTo;
 use super::clients::{self, ClientDefaults, Clients};
 use super::error::ConfigError;
-use super::listen::{self, ListenConfig};
+use super::listen::{self, ListenConfig, Place};
 use super::table::{Entry, Table};
 use crate::keys::PrivateKey;
 use crate::sample::{SAMPLE_SIZE_MAX, SAMPLE_SIZE_MIN};
 use crate::server::Limits;
 use crate::source::Settings;
+use crate::source::origin::{EGD_NAMES, Origin};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The keys of `[server]`.
 pub(super) const SERVER_KEYS: &[&str] = &[
     "listen",
+    "announce",
     "tap-socket",
     "status-socket",
     "private-key",
@@ -40,8 +42,10 @@ pub(super) const SERVER_KEYS: &[&str] = &[
 
 /// The keys of `[source]`.
 pub(super) const SOURCE_KEYS: &[&str] =
-    &["device", "sample-size", "stock", "min-entropy", "stall-timeout"];
+    &["device", "allow-plaintext", "sample-size", "stock", "min-entropy", "stall-timeout"];
 
+/// Of `allow-plaintext` where it has no effect.
+const NOT_EGD: &str = "is only for a device such as \"egd:192.0.2.1:8888\"; remove it";
 /// Of a unix socket's path, on the system with the least room for it (`sockaddr_un`).
 const SOCKET_PATH_LEN_MAX: usize = 103;
 /// Sockets listened on: more would be a mistake.
@@ -67,6 +71,8 @@ const STOCK_BYTES_MAX: usize = 128 * 1024 * 1024;
 pub struct ServerConfig {
     /// Where clients connect; port 0 lets the system choose.
     pub listen: Vec<SocketAddr>,
+    /// Whether the first of these addresses is announced by multicast DNS.
+    pub announce: bool,
     /// Further addresses, with what is spoken there.
     pub listeners: Vec<ListenConfig>,
     /// Where `netrng tap` finds the server; `None`: nowhere.
@@ -96,10 +102,14 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     let (user, log_to) = (super::read_user(top)?, super::read_log_to(top)?);
     let server = top.table("server")?;
     server.allow(SERVER_KEYS, super::SERVER_TABLES)?;
-    let source = read_source(&top.table("source")?)?;
+    let source_table = top.table("source")?;
+    let source = read_source(&source_table)?;
     let defaults = clients::read_defaults(&top.table("defaults")?)?;
     let limits = read_limits(&server, source.sample_size)?;
     let listen = server.entry("listen").map_or_else(|| Ok(default_listen()), read_listen)?;
+    let instead = "remove it and tell clients the address";
+    let announce =
+        server.entry("announce").map_or(Ok(false), |entry| super::read_mdns(&entry, instead))?;
     let private_key = server
         .secret("private-key", "private-key-file", PrivateKey::from_text)?
         .ok_or_else(|| server.missing("private-key", super::GIVE_PRIVATE_KEY))?;
@@ -111,9 +121,12 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     };
     let tap_socket = read_socket(&server, "tap-socket", super::DEFAULT_TAP_SOCKET)?;
     let status_socket = read_socket(&server, "status-socket", super::DEFAULT_SERVER_STATUS)?;
+    let listeners = listen::read(top)?;
+    refuse_ourselves(&source_table, &source.origin, &listeners)?;
     Ok(ServerConfig {
         listen,
-        listeners: listen::read(top)?,
+        announce,
+        listeners,
         tap_socket,
         status_socket,
         private_key,
@@ -166,7 +179,10 @@ pub(super) fn read_socket(
 }
 
 pub(super) fn read_socket_path(entry: &Entry<'_>) -> Result<PathBuf, ConfigError> {
-    let path = entry.path()?;
+    check_socket_path(entry, entry.path()?)
+}
+
+fn check_socket_path(entry: &Entry<'_>, path: PathBuf) -> Result<PathBuf, ConfigError> {
     match path.as_os_str().len() <= SOCKET_PATH_LEN_MAX {
         true => Ok(path),
         false => Err(entry.fail(format!(
@@ -217,7 +233,7 @@ fn read_limits(server: &Table<'_>, sample_size: usize) -> Result<Limits, ConfigE
 fn read_source(source: &Table<'_>) -> Result<Settings, ConfigError> {
     source.allow(SOURCE_KEYS, super::SERVER_TABLES)?;
     let default = default_source();
-    let path = source.entry("device").map_or(Ok(default.path), |entry| entry.path())?;
+    let origin = read_origin(source, default.origin)?;
     let sample_size = source
         .entry("sample-size")
         .map_or(Ok(default.sample_size), |entry| entry.size(SAMPLE_SIZE_MIN..=SAMPLE_SIZE_MAX))?;
@@ -231,7 +247,57 @@ fn read_source(source: &Table<'_>) -> Result<Settings, ConfigError> {
     let stall_timeout = source
         .entry("stall-timeout")
         .map_or(Ok(default.stall_timeout), |entry| entry.time(TIMEOUT))?;
-    Ok(Settings { path, min_entropy, sample_size, stock, stall_timeout })
+    Ok(Settings { origin, min_entropy, sample_size, stock, stall_timeout })
+}
+
+/// Where the bytes come from. Over a network only with leave: others could read and change them.
+fn read_origin(source: &Table<'_>, default: Origin) -> Result<Origin, ConfigError> {
+    let allow = source.entry("allow-plaintext");
+    let may = allow.as_ref().map_or(Ok(false), Entry::flag)?;
+    let Some(entry) = source.entry("device") else {
+        return allow.map_or(Ok(default), |allow| Err(allow.fail(NOT_EGD)));
+    };
+    let origin = match entry.text().map(|text| Origin::parse(Path::new(text))) {
+        Some(None) => return Err(entry.want(EGD_NAMES)),
+        Some(Some(Origin::EgdTcp(address))) => Origin::EgdTcp(address),
+        Some(Some(Origin::EgdUnix(path))) => {
+            Origin::EgdUnix(check_socket_path(&entry, entry.resolve(&path))?)
+        }
+        _ => Origin::Path(entry.path()?),
+    };
+    if origin.is_exposed() && !may {
+        return Err(entry.fail(format!(
+            "{origin} is not this machine, and EGD sends the bytes in clear: whoever is on the way \
+             can read and change them; run netrng where they come from, or write \
+             allow-plaintext = true"
+        )));
+    }
+    match (&origin, allow) {
+        (Origin::Path(_) | Origin::EgdUnix(_), Some(allow)) => Err(allow.fail(NOT_EGD)),
+        _ => Ok(origin),
+    }
+}
+
+/// A source that is our own listener would wait for itself.
+fn refuse_ourselves(
+    source: &Table<'_>,
+    origin: &Origin,
+    listeners: &[ListenConfig],
+) -> Result<(), ConfigError> {
+    let is_source = |listener: &ListenConfig| match (&listener.place, origin) {
+        (Place::Tcp(ours), Origin::EgdTcp(theirs)) => {
+            let is_any = ours.ip().is_unspecified() && !origin.is_exposed();
+            ours.port() == theirs.port() && (is_any || ours.ip() == theirs.ip())
+        }
+        (Place::Unix(ours, _), Origin::EgdUnix(theirs)) => ours == theirs,
+        _ => false,
+    };
+    match source.entry("device").filter(|_| listeners.iter().any(is_source)) {
+        Some(entry) => {
+            Err(entry.fail("is a [[listen]] of this very server, which would wait for itself"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Bits per byte; `None` for "auto".
@@ -245,7 +311,7 @@ pub(super) fn read_min_entropy(entry: &Entry<'_>) -> Result<Option<f64>, ConfigE
 /// The kernel's hardware generator, as its own estimate of quality says.
 pub(super) fn default_source() -> Settings {
     Settings {
-        path: PathBuf::from("/dev/hwrng"),
+        origin: Origin::Path("/dev/hwrng".into()),
         min_entropy: None,
         sample_size: Limits::default().sample_size,
         stock: 16,

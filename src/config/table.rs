@@ -10,7 +10,7 @@ use super::units;
 use crate::keys::KeyError;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -229,9 +229,16 @@ impl<'t> Entry<'t> {
     /// A path, relative ones from the folder of the file.
     pub(super) fn path(&self) -> Result<PathBuf, ConfigError> {
         match self.text() {
-            Some(text) if !text.is_empty() && !text.contains('\0') => Ok(self.file.resolve(text)),
+            Some(text) if !text.is_empty() && !text.contains('\0') => {
+                Ok(self.resolve(Path::new(text)))
+            }
             _ => Err(self.want("a path in quotes")),
         }
+    }
+
+    /// A path that stands in the value.
+    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
+        self.file.resolve(path)
     }
 
     /// The items of a list of 1 to `most`; one text alone is a list of one.

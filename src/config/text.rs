@@ -6,7 +6,7 @@
 
 use super::units::{show_rate, show_size, show_time};
 use super::{ClientConfig, ClientDefaults, Config, ListenConfig, LogTo, Place, ServerConfig};
-use crate::client::{Command, Kind, Remote, Ssh, Upstream, show_address};
+use crate::client::{Command, Kind, Location, Remote, Ssh, Upstream, show_address};
 use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::server::{ClientRule, Identity};
 use crate::sink::Sink;
@@ -47,6 +47,7 @@ impl Display for ServerConfig {
         write_user(f, self.user.as_deref())?;
         writeln!(f, "log-to = \"{}\"\n\n[server]", self.log_to)?;
         writeln!(f, "listen = {}", list(&self.listen))?;
+        writeln!(f, "announce = {}", self.announce)?;
         write_socket(f, "tap-socket", self.tap_socket.as_deref())?;
         write_socket(f, "status-socket", self.status_socket.as_deref())?;
         writeln!(f, "private-key = {HIDDEN}")?;
@@ -62,7 +63,10 @@ impl Display for ServerConfig {
         writeln!(f, "write-timeout = \"{}\"", show_time(limits.write_timeout))?;
         writeln!(f, "max-round = \"{}\"", show_time(limits.max_round))?;
         writeln!(f, "headroom = {}", limits.headroom)?;
-        writeln!(f, "\n[source]\ndevice = {}", quoted(self.source.path.display()))?;
+        writeln!(f, "\n[source]\ndevice = {}", quoted(&self.source.origin))?;
+        if self.source.origin.is_exposed() {
+            writeln!(f, "allow-plaintext = true")?;
+        }
         writeln!(f, "sample-size = \"{}\"", show_size(self.source.sample_size as u64))?;
         writeln!(f, "stock = {}", self.source.stock)?;
         write_min_entropy(f, self.source.min_entropy)?;
@@ -175,13 +179,26 @@ fn write_upstream(
     writeln!(f, "\n[[upstream]]")?;
     match &upstream.kind {
         Kind::Address(address) => {
-            writeln!(f, "address = \"{}\"", show_address(&address.host, address.port))?;
+            match &address.location {
+                Location::At(host, port) => {
+                    writeln!(f, "address = \"{}\"", show_address(host, *port))?;
+                }
+                #[cfg(feature = "mdns")]
+                Location::Discovered => writeln!(f, "discover = true")?,
+            }
             writeln!(f, "public-key = \"{}\"", address.server_key)?;
             if Some(&address.private_key) != own_key {
                 writeln!(f, "private-key = {HIDDEN}")?;
             }
             if address.psk.is_some() {
                 writeln!(f, "psk = {HIDDEN}")?;
+            }
+        }
+        Kind::Netrng02(server) => {
+            writeln!(f, "address = \"{}\"", show_address(&server.host, server.port))?;
+            writeln!(f, "protocol = \"netrng-0.2\"")?;
+            if server.is_exposed() {
+                writeln!(f, "allow-plaintext = true")?;
             }
         }
         Kind::Ssh(ssh) => write_ssh(f, ssh)?,

@@ -6,18 +6,21 @@ use super::clients::{CLIENT_NAME_RULE, read_public_key};
 use super::error::ConfigError;
 use super::server::{TIMEOUT, read_min_entropy};
 use super::table::{Entry, Table};
-use crate::client::{Address, Command, Kind, Remote, Ssh, Upstream};
+use crate::client::{Address, Command, Kind, Location, Netrng02, Remote, Ssh, Upstream};
 use crate::keys::{PrivateKey, Psk};
 use crate::wire::frame::is_client_name;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The keys of `[[upstream]]`. The first three say what it is.
+/// The keys of `[[upstream]]`. The first [`KINDS`] say what it is.
 pub(super) const UPSTREAM_KEYS: &[&str] = &[
     "address",
+    "discover",
     "ssh",
     "command",
+    "protocol",
+    "allow-plaintext",
     "public-key",
     "private-key",
     "private-key-file",
@@ -33,8 +36,12 @@ pub(super) const UPSTREAM_KEYS: &[&str] = &[
     "name",
 ];
 
+/// Keys of which an upstream has one.
+const KINDS: usize = 4;
 /// Keys that only upstreams with `address` have.
-const ADDRESS_KEYS: &[&str] = &["public-key", "private-key", "private-key-file", "psk", "psk-file"];
+const PROTOCOL_KEYS: &[&str] = &["protocol", "allow-plaintext"];
+/// Keys that only netrng servers have.
+const SERVER_KEYS: &[&str] = &["public-key", "private-key", "private-key-file", "psk", "psk-file"];
 /// Keys that only upstreams with `ssh` have.
 const SSH_KEYS: &[&str] = &["ssh-port", "identity-file", "known-hosts-file", "ssh-program", "raw"];
 
@@ -61,8 +68,11 @@ pub(super) fn read(
     earlier: &[Upstream],
 ) -> Result<Upstream, ConfigError> {
     table.allow(UPSTREAM_KEYS, super::CLIENT_TABLES)?;
-    let kinds = ["address", "ssh", "command"].map(|key| table.entry(key).map(|entry| (key, entry)));
-    let mut kinds = kinds.into_iter().flatten();
+    let is_discovered = table.entry("discover").map_or(Ok(false), |entry| {
+        super::read_mdns(&entry, "give the server's `address` instead")
+    })?;
+    let kinds = UPSTREAM_KEYS[..KINDS].iter().filter(|key| **key != "discover" || is_discovered);
+    let mut kinds = kinds.filter_map(|&key| Some((key, table.entry(key)?)));
     let Some((key, entry)) = kinds.next() else {
         return Err(table.missing("address", GIVE_ADDRESS));
     };
@@ -73,7 +83,15 @@ pub(super) fn read(
     }
     refuse_keys_of_others(table, key)?;
     let kind = match key {
-        "address" => Kind::Address(read_address(table, &entry, own_key, client, earlier)?),
+        "address" if is_netrng02(table)? => Kind::Netrng02(read_netrng02(table, &entry)?),
+        "address" => {
+            let location = read_location(&entry)?;
+            Kind::Address(read_address(table, location, own_key, client, earlier)?)
+        }
+        #[cfg(feature = "mdns")]
+        "discover" => {
+            Kind::Address(read_address(table, Location::Discovered, own_key, client, earlier)?)
+        }
         "ssh" => Kind::Ssh(read_ssh(table, &entry)?),
         _ => Kind::Command(Command {
             argv: read_command(&entry)?,
@@ -88,12 +106,17 @@ pub(super) fn read(
 
 /// Keys without effect would mislead.
 fn refuse_keys_of_others(table: &Table<'_>, kind: &str) -> Result<(), ConfigError> {
-    for (owner, keys) in [("address", ADDRESS_KEYS), ("ssh", SSH_KEYS)] {
-        if kind == owner {
+    for (owners, keys) in [
+        (&["address"][..], PROTOCOL_KEYS),
+        (&["address", "discover"], SERVER_KEYS),
+        (&["ssh"], SSH_KEYS),
+    ] {
+        if owners.contains(&kind) {
             continue;
         }
         if let Some(entry) = keys.iter().find_map(|key| table.entry(key)) {
-            return Err(entry.fail(format!("is only for upstreams with {owner}; remove it")));
+            let owners = owners.join(" or ");
+            return Err(entry.fail(format!("is only for upstreams with {owners}; remove it")));
         }
     }
     match table.entry("stall-timeout") {
@@ -104,16 +127,61 @@ fn refuse_keys_of_others(table: &Table<'_>, kind: &str) -> Result<(), ConfigErro
     }
 }
 
+/// Whether the original NetRNG's protocol is spoken there.
+fn is_netrng02(table: &Table<'_>) -> Result<bool, ConfigError> {
+    let refuse = |keys: &[&'static str], why: &str| {
+        let found = keys.iter().find_map(|key| table.entry(key));
+        found.map_or(Ok(()), |entry| Err(entry.fail(why)))
+    };
+    let entry = table.entry("protocol");
+    match entry.as_ref().map(|entry| entry.text()) {
+        None | Some(Some("netrng")) => {
+            let why = "is only for protocol = \"netrng-0.2\"; \"netrng\" encrypts; remove it";
+            refuse(&["allow-plaintext"], why)?;
+            Ok(false)
+        }
+        Some(Some("netrng-0.2")) => {
+            let why =
+                "has no effect with protocol = \"netrng-0.2\", which knows no keys; remove it";
+            refuse(SERVER_KEYS, why)?;
+            Ok(true)
+        }
+        _ => entry.map_or(Ok(false), |entry| Err(entry.want("\"netrng\" or \"netrng-0.2\""))),
+    }
+}
+
+/// `host:port`, and nothing else.
+fn read_host(entry: &Entry<'_>) -> Result<(String, u16), ConfigError> {
+    entry.text().and_then(parse_address).ok_or_else(|| {
+        entry.want("\"host\", \"host:port\", \"192.0.2.1:8989\" or \"[2001:db8::1]:8989\"")
+    })
+}
+
+fn read_netrng02(table: &Table<'_>, entry: &Entry<'_>) -> Result<Netrng02, ConfigError> {
+    let (host, port) = read_host(entry)?;
+    let server = Netrng02 { host, port };
+    let allow = table.entry("allow-plaintext").map_or(Ok(false), |entry| entry.flag())?;
+    if server.is_exposed() && !allow {
+        return Err(entry.fail(
+            "netrng-0.2 sends the bytes in clear, and whoever is on the way can read and change \
+             them; use another protocol, or write allow-plaintext = true",
+        ));
+    }
+    Ok(server)
+}
+
+fn read_location(entry: &Entry<'_>) -> Result<Location, ConfigError> {
+    let (host, port) = read_host(entry)?;
+    Ok(Location::At(host, port))
+}
+
 fn read_address(
     table: &Table<'_>,
-    entry: &Entry<'_>,
+    location: Location,
     own_key: Option<&PrivateKey>,
     client: &Table<'_>,
     earlier: &[Upstream],
 ) -> Result<Address, ConfigError> {
-    let (host, port) = entry.text().and_then(parse_address).ok_or_else(|| {
-        entry.want("\"host\", \"host:port\", \"192.0.2.1:8989\" or \"[2001:db8::1]:8989\"")
-    })?;
     let advice = "give the server's public key; `netrng pubkey` on the server prints it";
     let (server_key, entry) = read_public_key(table, advice)?;
     let is_same = |other: &&Upstream| matches!(&other.kind, Kind::Address(address) if address.server_key == server_key);
@@ -126,7 +194,7 @@ fn read_address(
         .or_else(|| own_key.cloned())
         .ok_or_else(|| client.missing("private-key", super::GIVE_PRIVATE_KEY))?;
     let psk = table.secret("psk", "psk-file", Psk::from_text)?;
-    Ok(Address { host, port, server_key, private_key, psk })
+    Ok(Address { location, server_key, private_key, psk })
 }
 
 fn read_ssh(table: &Table<'_>, entry: &Entry<'_>) -> Result<Ssh, ConfigError> {

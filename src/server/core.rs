@@ -225,6 +225,7 @@ impl Server {
             output: Vec::new(),
             flow: None,
             outstanding: 0,
+            answer_by: None,
             active_at: now,
             was_served: false,
             told_place: 0,
@@ -436,7 +437,10 @@ impl Server {
             }
             match self.overdue(id, now) {
                 Some(reason) => self.end(id, reason, now),
-                None => self.settle(id),
+                None => {
+                    self.put_off(id, now);
+                    self.settle(id);
+                }
             }
         }
         if self.idle_check.is_some_and(|at| at <= now) {
@@ -516,9 +520,18 @@ impl Server {
 
     pub(super) fn reply(&mut self, id: SessionId, reply: Reply, now: Moment) {
         let Some(session) = self.session(id) else { return };
+        let ends_request = matches!(reply, Reply::Wait(..)) && session.answer_by.take().is_some();
+        if ends_request {
+            session.outstanding = 0;
+            session.active_at = now;
+        }
         match session.encode(reply) {
             Ok(()) => self.touch(id),
-            Err(error) => self.end(id, EndReason::Codec(error), now),
+            Err(error) => return self.end(id, EndReason::Codec(error), now),
+        }
+        if ends_request {
+            self.settle(id);
+            self.refresh(id, now);
         }
     }
 

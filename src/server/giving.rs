@@ -136,6 +136,10 @@ impl Server {
         session.given_bytes += count as u64;
         session.earn_messages(MESSAGES_PER_ANSWER + bytes / BYTES_PER_MESSAGE);
         session.active_at = now;
+        let ends_request = session.answer_by.take().is_some();
+        if ends_request {
+            session.outstanding = 0;
+        }
         let result = session.encode(Reply::Sample(piece));
         self.counters.given_bytes += count as u64;
         self.counters.given_samples += 1;
@@ -143,6 +147,9 @@ impl Server {
         match result {
             Ok(()) => self.touch(id),
             Err(error) => self.end(id, EndReason::Codec(error), now),
+        }
+        if ends_request {
+            self.settle(id);
         }
         self.refresh_flow(flow, now);
     }

@@ -26,6 +26,7 @@ impl Server {
             _ => {}
         }
         session.outstanding = 0;
+        session.answer_by = None;
         session.spare = None;
         let flow = session.flow;
         self.set_state(id, State::Closing { deadline: now + CLOSING_TIMEOUT, reason });

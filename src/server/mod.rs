@@ -10,6 +10,8 @@ pub mod event_loop;
 pub mod gate;
 mod giving;
 pub mod guests;
+#[cfg(test)]
+mod heartbeat_tests;
 mod lifecycle;
 mod places;
 mod report;

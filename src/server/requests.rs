@@ -9,8 +9,13 @@ use super::schedule::FlowId;
 use super::session::{EndReason, Peer, SessionId, Spare, State};
 use crate::keys::{Psk, PublicKey};
 use crate::moment::Moment;
-use crate::wire::{ByeReason, CodecError, Reply, Request, Welcome};
+use crate::wire::{ByeReason, CodecError, Reply, Request, WaitReason, Welcome};
 use log::{debug, warn};
+use std::time::Duration;
+
+/// From a request that is to have one answer to that answer: the original NetRNG's clients hang up
+/// after 2 s, and the way takes its time.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 impl Server {
     /// Decodes what came in, as far as the session may be heard now.
@@ -53,6 +58,7 @@ impl Server {
                 }
                 self.tell_wait(id, now);
             }
+            Request::Sample => self.handle_sample_request(id, now),
             Request::Spare(count) => self.want_spare(id, Spare::Bytes(count), now),
             Request::Level => self.want_spare(id, Spare::Level, now),
             Request::Offer(count) => self.refuse_offer(id, count, now),
@@ -60,6 +66,28 @@ impl Server {
             Request::Bye => self.end(id, EndReason::PeerBye, now),
             Request::Page(page) => self.handle_page_request(id, page, now),
             Request::Unknown => {}
+        }
+    }
+
+    /// One answer is due, and soon.
+    fn handle_sample_request(&mut self, id: SessionId, now: Moment) {
+        let most = u32::try_from(self.limits.sample_size).unwrap_or(OUTSTANDING_MAX);
+        let Some(session) = self.session(id) else { return };
+        session.outstanding = most;
+        session.answer_by = Some(now + ANSWER_WITHIN);
+        if session.state == State::Parked {
+            self.find_place(id, false, now);
+        }
+        self.tell_wait(id, now);
+        self.settle(id);
+    }
+
+    /// Tells a session whose one answer is due that there is none yet, so that it asks again.
+    pub(super) fn put_off(&mut self, id: SessionId, now: Moment) {
+        let answer_by = self.session(id).and_then(|session| session.answer_by);
+        if answer_by.is_some_and(|at| at <= now) {
+            // For other reasons it was told at once: others wait as well.
+            self.reply(id, Reply::Wait(WaitReason::InLine, ANSWER_WITHIN), now);
         }
     }
 

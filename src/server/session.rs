@@ -180,7 +180,10 @@ pub struct Session {
     pub flow: Option<FlowId>,
     /// Bytes asked for and not yet given.
     pub outstanding: u32,
-    /// When it was last given bytes or a place.
+    /// When whoever is to be given one answer, whatever its length, is told that there is none
+    /// yet. `None`: bytes are given until as many were as it asked for.
+    pub answer_by: Option<Moment>,
+    /// When it was last given bytes or a place, or told that there are none.
     pub active_at: Moment,
     /// Whether it ever had a place: only then the log tells of it.
     pub was_served: bool,
@@ -203,7 +206,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// The nearest moment at which it must end, if nothing happens before.
+    /// The nearest moment at which it must end, or be answered, if nothing happens before.
     pub fn deadline(&self, write_timeout: Duration) -> Option<Moment> {
         let stuck = self.stuck_since.map(|since| since + write_timeout);
         let state = match self.state {
@@ -213,7 +216,7 @@ impl Session {
             | State::Shown { deadline } => Some(deadline),
             _ => None,
         };
-        [stuck, state].into_iter().flatten().min()
+        [stuck, state, self.answer_by].into_iter().flatten().min()
     }
 
     /// Appends the wire form of `reply` to the output.

@@ -8,7 +8,7 @@
 
 pub(super) mod script;
 
-use super::core::{INPUT_MAX, OUTPUT_MAX, OUTSTANDING_MAX, Server, SourceState};
+use super::core::{INPUT_MAX, MakeCodec, OUTPUT_MAX, OUTSTANDING_MAX, Server, SourceState};
 use super::guests::ListenerRule;
 use super::schedule::{FlowId, LIMIT_BURST};
 use super::session::{EndReason, MESSAGES_BURST, Peer, SessionId, State};
@@ -16,6 +16,7 @@ use super::{ClientRule, Limits};
 use crate::moment::Moment;
 use crate::sample::Sample;
 use crate::wire::egd::EgdServer;
+use crate::wire::netrng02::Netrng02Server;
 use crate::wire::{ByeReason, CodecError, Protocol, ServerCodec};
 use script::{
     BYE, Dice, Given, GuestCodec, HELLO, Log, NAME, PING, PROVE, ScriptCodec, WANT, listeners,
@@ -33,13 +34,15 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const ORIGINS: u8 = 5;
 /// The first of those whose number is no client's: guests, by listener and origin.
 const GUESTS: u8 = CLIENTS;
-const ALL: u8 = GUESTS + 2 * ORIGINS;
+/// The first of those who speak NetRNG 0.2.
+const OLD: u8 = GUESTS + 2 * ORIGINS;
+const ALL: u8 = OLD + ORIGINS;
 
 struct World {
     dice: Dice,
     now: Moment,
     server: Server,
-    listeners: [Arc<ListenerRule>; 3],
+    listeners: [Arc<ListenerRule>; 4],
     limits: Limits,
     log: Log,
     logged: usize,
@@ -65,6 +68,8 @@ struct World {
     given: BTreeMap<u8, u64>,
     /// Answers with what nobody waited for.
     spared: u64,
+    /// Answers that there is nothing yet.
+    put_off: u64,
     /// For each pair of clients that want bytes together: what one had more when they began,
     /// but for what it was ahead of its share then.
     pairs: BTreeMap<(u8, u8), (i128, u128)>,
@@ -85,18 +90,16 @@ impl World {
         let (log, serials) = (Log::default(), Arc::new(Mutex::new(0)));
         let codec_log = Arc::clone(&log);
         let codec_serials = Arc::clone(&serials);
-        let make_codec = Box::new(move |rule: &ListenerRule| {
+        let make_codec: MakeCodec = Box::new(move |rule| {
             let mut serial = codec_serials.lock().unwrap();
             *serial += 1;
             let (serial, log) = (*serial, Arc::clone(&codec_log));
             let codec: Box<dyn ServerCodec + Send> = match rule.protocol {
-                Protocol::Egd => {
-                    let egd = EgdServer::new(rule.greet_len, 4711);
-                    Box::new(GuestCodec { serial, egd, log, pending: 0 })
-                }
-                _ => Box::new(ScriptCodec { serial, proved: false, log }),
+                Protocol::Egd => Box::new(EgdServer::new(rule.greet_len, 4711)),
+                Protocol::Netrng02 => Box::new(Netrng02Server::default()),
+                _ => return Box::new(ScriptCodec { serial, proved: false, log }),
             };
-            codec
+            Box::new(GuestCodec { serial, codec, log, pending: None })
         });
         let mut dice = Dice(seed);
         let rules = rules(&mut dice);
@@ -123,6 +126,7 @@ impl World {
             buckets: BTreeMap::new(),
             given: BTreeMap::new(),
             spared: 0,
+            put_off: 0,
             pairs: BTreeMap::new(),
         }
     }
@@ -148,7 +152,7 @@ impl World {
 
     fn connect(&mut self) {
         let number = self.dice.below(ORIGINS.into()) as u8;
-        let kind = self.dice.below(5).saturating_sub(2) as u8;
+        let kind = self.dice.below(8).saturating_sub(4) as u8;
         let listener = Arc::clone(&self.listeners[usize::from(kind)]);
         let before = *self.serials.lock().unwrap();
         let accepted = self.server.handle_accept(origin(number), &listener, self.now);
@@ -166,30 +170,20 @@ impl World {
         }
     }
 
-    /// A guest says something: mostly what EGD knows, in pieces or many at once.
-    fn speak_egd(&mut self, id: SessionId) {
-        let mut message = Vec::new();
-        for _ in 0..=self.dice.below(4) {
-            let count = self.dice.below(256) as u8;
-            match self.dice.below(40) {
-                0 => message.push(9),
-                1..4 => message.push(4),
-                4..10 => message.push(0),
-                10..20 => message.extend([1, count]),
-                20..24 => {
-                    message.extend([3, 0, 8, count]);
-                    message.extend(std::iter::repeat_n(7, count.into()));
-                }
-                _ => message.extend([2, count]),
-            }
-        }
+    /// A guest says something: mostly what its protocol knows, in pieces or many at once.
+    fn speak_as_guest(&mut self, id: SessionId) {
+        let is_egd = self.server.session(id).is_some_and(|s| s.rule.protocol == Protocol::Egd);
+        let message = match is_egd {
+            true => script::egd_words(&mut self.dice),
+            false => script::netrng02_words(&mut self.dice),
+        };
         let cut = self.dice.below(message.len() as u64 + 1) as usize;
         let (front, back) = message.split_at(cut);
         self.say(id, front);
         if self.server.accepts_input(id) {
             self.say(id, back);
         }
-        if self.dice.below(3000) == 0 {
+        if is_egd && self.dice.below(3000) == 0 {
             // As much as may wait to be heard, and each of it an answer longer than itself.
             self.say(id, &[4; INPUT_MAX]);
         }
@@ -229,7 +223,7 @@ impl World {
         }
         let known = self.live[&id].1;
         if known.is_some_and(|number| number >= GUESTS) {
-            return self.speak_egd(id);
+            return self.speak_as_guest(id);
         }
         let proved = self.server.session(id).is_some_and(|session| session.is_proved());
         let peer = self.server.session(id).map(|session| session.peer);
@@ -377,6 +371,10 @@ impl World {
         let log = Arc::clone(&self.log);
         let log = log.lock().unwrap();
         for Given { serial, bytes, is_spare } in &log[self.logged..] {
+            if !is_spare && bytes.is_empty() {
+                self.put_off += 1;
+                continue;
+            }
             self.spared += u64::from(*is_spare);
             assert_eq!(self.source, SourceState::Good, "bytes from a source that failed");
             for byte in bytes {
@@ -419,6 +417,8 @@ impl World {
         let mut per_client: BTreeMap<_, u32> = BTreeMap::new();
         for (_, session) in server.iter() {
             assert!(session.outstanding <= OUTSTANDING_MAX);
+            let is_old = session.rule.protocol == Protocol::Netrng02;
+            assert_eq!(session.answer_by.is_some(), is_old && session.outstanding > 0);
             let stuck = session.stuck_since.is_some_and(|at| at + WRITE_TIMEOUT < self.now);
             assert!(!stuck, "a session outlived its write timeout");
             assert!(session.output.len() <= OUTPUT_MAX + SAMPLE + 64);
@@ -463,6 +463,8 @@ impl World {
         self.server.is_hungry(self.now);
         self.collect();
         assert!(self.server.poll_timeout().is_none_or(|at| at > self.now), "a stale deadline");
+        let late = |at| at <= self.now;
+        assert!(!self.server.iter().any(|(_, s)| s.answer_by.is_some_and(late)), "kept waiting");
     }
 
     /// Nobody waits in line while there is a place for it.
@@ -557,22 +559,26 @@ fn every_invariant_holds_at_every_step() {
         None => (1..=4).collect(),
     };
     let mut ended: BTreeMap<EndReason, u64> = BTreeMap::new();
-    let (mut given, mut guests, mut spared) = (0, 0, 0);
+    let (mut given, mut guests, mut old, mut spared, mut put_off) = (0, 0, 0, 0, 0);
     for seed in seeds {
         let world = run(seed, steps);
         given += world.given.values().sum::<u64>();
         guests += world.given.range(GUESTS..).map(|(_, bytes)| bytes).sum::<u64>();
+        old += world.given.range(OLD..).map(|(_, bytes)| bytes).sum::<u64>();
         spared += world.spared;
+        put_off += world.put_off;
         for (reason, count) in &world.server.counters().ended {
             *ended.entry(*reason).or_default() += count;
         }
     }
     println!(
-        "{given} bytes given, {guests} to guests, {spared} answers to spare; sessions ended: {ended:?}"
+        "{given} bytes given, {guests} to guests, {old} of them to NetRNG 0.2, with {put_off} \
+         heartbeats; {spared} answers to spare; sessions ended: {ended:?}"
     );
     // A simulation in which nothing happens shows nothing.
     assert!(given > steps * 10, "only {given} bytes were given");
     assert!(guests > steps && spared > steps / 100, "guests got {guests} bytes, {spared} to spare");
+    assert!(old > steps && put_off > steps / 100, "{old} bytes, {put_off} heartbeats");
     for reason in [
         EndReason::PeerClosed,
         EndReason::UnknownKey,

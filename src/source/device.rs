@@ -1,14 +1,17 @@
 //! Devices: opening what random bytes are read from, and what the kernel says of it.
 //!
-//! Owns the open file and the kernel's view of its hardware generator. It does not judge the
-//! bytes.
+//! Owns the open file or connection and the kernel's view of its hardware generator. It does not
+//! judge the bytes.
 
+use super::egd::{self, Replies};
+use super::origin::Origin;
 use crate::sys::doors::{self, Door};
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 /// Where the kernel tells about the generator behind `/dev/hwrng`.
 const HW_RANDOM: &str = "/sys/class/misc/hw_random";
@@ -34,6 +37,17 @@ pub enum DeviceError {
         /// And now.
         to: String,
     },
+    /// An EGD server cannot be reached.
+    NoConnection(io::Error),
+    /// An EGD server closed the connection.
+    HungUp {
+        /// Bytes of what it was asked for that did not come.
+        owed: usize,
+    },
+    /// What should be an EGD server sends without being asked.
+    Unasked,
+    /// An EGD server has said nothing for so long that the connection is given up.
+    Silent,
     /// Anything else that the system reports, as ENODEV or EIO.
     Io(io::Error),
 }
@@ -47,6 +61,10 @@ impl DeviceError {
             DeviceError::Eof => "eof",
             DeviceError::NoCurrent => "no-current-rng",
             DeviceError::CurrentChanged { .. } => "rng-changed",
+            DeviceError::NoConnection(_) => "no-connection",
+            DeviceError::HungUp { .. } => "peer-closed",
+            DeviceError::Unasked => "unasked-bytes",
+            DeviceError::Silent => "stalled",
             DeviceError::Io(error) if error.raw_os_error() == Some(libc::ENODEV) => "no-device",
             DeviceError::Io(_) => "io-error",
         }
@@ -69,6 +87,21 @@ impl fmt::Display for DeviceError {
             DeviceError::CurrentChanged { from, to } => {
                 write!(f, "the kernel's generator behind it changed from {from} to {to}")
             }
+            DeviceError::NoConnection(error) => write!(
+                f,
+                "cannot connect: {error}; see that the EGD server runs, and lets this user in"
+            ),
+            DeviceError::HungUp { owed: 0 } => f.write_str("the EGD server closed the connection"),
+            DeviceError::HungUp { owed } => write!(
+                f,
+                "the EGD server closed the connection with {owed} of the bytes that it was asked \
+                 for still to come"
+            ),
+            DeviceError::Unasked => f.write_str(
+                "it sends bytes that nobody asked for: it is no EGD server, or one that greets \
+                 (`greet` of a netrng)",
+            ),
+            DeviceError::Silent => f.write_str("the EGD server does not answer"),
             DeviceError::Io(error) => error.fmt(f),
         }
     }
@@ -88,20 +121,41 @@ impl From<io::Error> for DeviceError {
 #[derive(Debug)]
 pub struct Device {
     file: File,
-    path: PathBuf,
+    origin: Origin,
+    /// For an EGD server, which must be asked.
+    replies: Option<Replies>,
     is_seekable: bool,
     /// The kernel's name of the generator when the device was opened, for `/dev/hwrng` only.
     current: Option<String>,
 }
 
 impl Device {
-    /// Opens a device, FIFO or file. A FIFO waits for its writer. A file or disk goes on at
-    /// `offset`: bytes already read are never read again.
+    /// Opens a device, FIFO or file, or connects to an EGD server, which is given up if it says
+    /// nothing for twice the `stall_timeout`. A FIFO waits for its writer. A file or disk goes
+    /// on at `offset`: bytes already read are never read again.
     ///
     /// # Errors
     /// [`DeviceError`], if it cannot be opened or no generator is behind it.
-    pub fn open(path: &Path, offset: u64) -> Result<Self, DeviceError> {
-        let mut file = doors::open(Door::Source, path)?;
+    pub fn open(
+        origin: &Origin,
+        offset: u64,
+        stall_timeout: Duration,
+    ) -> Result<Self, DeviceError> {
+        // The reader's watchdog speaks after `stall_timeout`: connecting gives up before, so that
+        // the log hears why, and a read after, so that it hears of it once.
+        let mut file = match origin {
+            Origin::Path(path) => doors::open(Door::Source, path)?,
+            Origin::EgdUnix(path) => {
+                doors::open(Door::Socket, path).map_err(DeviceError::NoConnection)?
+            }
+            Origin::EgdTcp(address) => {
+                egd::connect(*address, stall_timeout / 2).map_err(DeviceError::NoConnection)?
+            }
+        };
+        let replies = match origin {
+            Origin::Path(_) => None,
+            _ => Some(Replies::new(&file, stall_timeout * 2)?),
+        };
         let metadata = file.metadata()?;
         let is_seekable = metadata.file_type().is_file() || metadata.file_type().is_block_device();
         if is_seekable {
@@ -110,7 +164,7 @@ impl Device {
         let is_hwrng = metadata.file_type().is_char_device()
             && (major(metadata.rdev()), minor(metadata.rdev())) == HWRNG_MAJOR_MINOR;
         let current = if is_hwrng { kernel_says("rng_current") } else { None };
-        let device = Device { file, path: path.to_owned(), is_seekable, current };
+        let device = Device { file, origin: origin.clone(), replies, is_seekable, current };
         device.check_current()?;
         Ok(device)
     }
@@ -130,6 +184,9 @@ impl Device {
     /// # Errors
     /// [`DeviceError`], if there is nothing more or the system reports an error.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DeviceError> {
+        if let Some(replies) = &mut self.replies {
+            return replies.read(&self.file, buffer);
+        }
         loop {
             match self.file.read(buffer) {
                 Ok(0) => return Err(DeviceError::Eof),
@@ -165,11 +222,11 @@ impl Device {
         self.current.as_deref().unwrap_or_default()
     }
 
-    /// How the log calls it: the path, and what the kernel calls the generator.
+    /// How the log calls it: its name, and what the kernel calls the generator.
     pub fn description(&self) -> String {
         match &self.current {
-            Some(current) => format!("{} ({current})", self.path.display()),
-            None => self.path.display().to_string(),
+            Some(current) => format!("{} ({current})", self.origin),
+            None => self.origin.to_string(),
         }
     }
 }
@@ -193,6 +250,10 @@ fn minor(device: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn open(path: &Path, offset: u64) -> Result<Device, DeviceError> {
+        Device::open(&Origin::Path(path.to_owned()), offset, Duration::from_secs(10))
+    }
+
     #[test]
     fn device_numbers_are_taken_apart_as_the_c_libraries_do() {
         let hwrng = libc::makedev(10, 183);
@@ -205,7 +266,7 @@ mod tests {
     fn a_file_goes_on_where_it_was_left() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"abcdef").unwrap();
-        let mut device = Device::open(file.path(), 4).unwrap();
+        let mut device = open(file.path(), 4).unwrap();
         let mut buffer = [0; 10];
         assert_eq!(device.read(&mut buffer).unwrap(), 2);
         assert_eq!(&buffer[..2], b"ef");
@@ -214,7 +275,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_told_apart() {
-        let error = Device::open(Path::new("/nonexistent/hwrng"), 0).unwrap_err();
+        let error = open(Path::new("/nonexistent/hwrng"), 0).unwrap_err();
         assert_eq!(error.kind(), "not-found");
     }
 }

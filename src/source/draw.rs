@@ -6,12 +6,12 @@
 use super::Settings;
 use super::device::{Device, DeviceError};
 use super::health::{HealthTests, STARTUP_BYTES, default_min_entropy};
+use super::origin::Origin;
 use crate::handover::{Giver, handover};
 use crate::sample::Sample;
 use crate::sys;
 use crossbeam_channel::{Receiver, Sender};
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -25,8 +25,8 @@ pub struct DrawError {
 }
 
 impl DrawError {
-    fn new(path: &Path, why: String) -> Self {
-        DrawError { source: path.display().to_string(), why, is_end: false }
+    fn new(origin: &Origin, why: String) -> Self {
+        DrawError { source: origin.to_string(), why, is_end: false }
     }
 }
 
@@ -45,8 +45,15 @@ impl std::error::Error for DrawError {}
 /// [`DrawError`], if the source cannot be read, fails a test, or gives nothing for its
 /// `stall_timeout`.
 pub fn draw(settings: &Settings, count: usize) -> Result<Sample, DrawError> {
-    let error = |why: String| DrawError::new(&settings.path, why);
-    let opened = Chunks::open(&settings.path, STARTUP_BYTES + count, settings.stall_timeout)?;
+    let error = |why: String| DrawError::new(&settings.origin, why);
+    if settings.origin.is_exposed() {
+        return Err(error(
+            "its bytes can be read on their way here: keys need a source of this machine, or \
+             `netrng genkey`, which asks the kernel"
+                .to_owned(),
+        ));
+    }
+    let opened = Chunks::open(&settings.origin, STARTUP_BYTES + count, settings.stall_timeout)?;
     if opened.is_seekable {
         return Err(error(
             "it is a file, which gives the same bytes each time: keys need a device".to_owned(),
@@ -85,7 +92,7 @@ pub struct Chunks {
     pub is_seekable: bool,
     /// How many bytes it has, if it is a file.
     pub len: Option<u64>,
-    path: PathBuf,
+    origin: Origin,
     stall_timeout: Duration,
     chunks: Receiver<Result<Chunk, DeviceError>>,
 }
@@ -103,13 +110,18 @@ impl Chunks {
     /// # Errors
     /// [`DrawError`], if it cannot be opened, or not within `stall_timeout` (a FIFO without a
     /// writer).
-    pub fn open(path: &Path, read_len: usize, stall_timeout: Duration) -> Result<Self, DrawError> {
+    pub fn open(
+        origin: &Origin,
+        read_len: usize,
+        stall_timeout: Duration,
+    ) -> Result<Self, DrawError> {
         let (put, chunks) = crossbeam_channel::bounded(0);
         let (opened, is_opened) = handover();
-        let device_path = path.to_owned();
-        let work = move || read(&device_path, read_len, opened, &put);
+        let theirs = origin.clone();
+        let open = move || Device::open(&theirs, 0, stall_timeout);
+        let work = move || read(open(), read_len, opened, &put);
         let started = std::thread::Builder::new().name("draw".into()).spawn(work);
-        let error = |why: String| DrawError::new(path, why);
+        let error = |why: String| DrawError::new(origin, why);
         started.map_err(|why| error(why.to_string()))?;
         match is_opened.wait(stall_timeout) {
             Some(Ok(opened)) => Ok(Chunks {
@@ -117,7 +129,7 @@ impl Chunks {
                 quality: opened.quality,
                 is_seekable: opened.is_seekable,
                 len: opened.len,
-                path: path.to_owned(),
+                origin: origin.clone(),
                 stall_timeout,
                 chunks,
             }),
@@ -143,7 +155,7 @@ impl Chunks {
             Ok(Ok(chunk)) => Ok(Some(chunk)),
             Ok(Err(why)) => Err(DrawError {
                 is_end: matches!(why, DeviceError::Eof),
-                ..DrawError::new(&self.path, why.to_string())
+                ..DrawError::new(&self.origin, why.to_string())
             }),
             Err(_) => Ok(None),
         }
@@ -152,18 +164,18 @@ impl Chunks {
     /// What a source is told that gave nothing for the stall timeout.
     pub fn stalled(&self) -> DrawError {
         let seconds = self.stall_timeout.as_secs_f32();
-        DrawError::new(&self.path, format!("it gives nothing since {seconds} s"))
+        DrawError::new(&self.origin, format!("it gives nothing since {seconds} s"))
     }
 }
 
 /// Reads until nobody takes any more.
 fn read(
-    path: &Path,
+    device: Result<Device, DeviceError>,
     read_len: usize,
     opened: Giver<Result<Opened, DeviceError>>,
     put: &Sender<Result<Chunk, DeviceError>>,
 ) {
-    let mut device = match Device::open(path, 0) {
+    let mut device = match device {
         Ok(device) => device,
         Err(why) => {
             opened.give(Err(why));
@@ -196,10 +208,11 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
-    fn settings(path: &Path) -> Settings {
+    fn settings(name: &Path) -> Settings {
         Settings {
-            path: path.to_owned(),
+            origin: Origin::parse(name).unwrap(),
             min_entropy: None,
             sample_size: 2048,
             stock: 16,
@@ -222,5 +235,7 @@ mod tests {
         assert!(error.ends_with("it gives nothing since 0.05 s"), "{error}");
         let error = draw(&settings(Path::new("/dev/zero")), 64).unwrap_err().to_string();
         assert!(error.starts_with("source /dev/zero: repetition count test"), "{error}");
+        let error = draw(&settings(Path::new("egd:192.0.2.1:8888")), 64).unwrap_err().to_string();
+        assert!(error.contains("can be read on their way here"), "{error}");
     }
 }

@@ -4,18 +4,20 @@
 
 pub mod device;
 pub mod draw;
+mod egd;
 pub mod fips;
 pub mod health;
+pub mod origin;
 pub mod reader;
 
-use std::path::PathBuf;
+use origin::Origin;
 use std::time::Duration;
 
 /// What the reader thread needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Device, FIFO or file.
-    pub path: PathBuf,
+    /// Device, FIFO, file or EGD server.
+    pub origin: Origin,
     /// Claimed min-entropy, bits per byte; `None`: as the kernel says of its device, else the
     /// default. 0 switches all alarms off.
     pub min_entropy: Option<f64>,

@@ -67,6 +67,10 @@ enum Stop {
 
 impl From<DeviceError> for Stop {
     fn from(error: DeviceError) -> Self {
+        if let DeviceError::Silent = error {
+            // It comes long after the event loop's word.
+            return Stop::WrittenOff;
+        }
         Stop::Failed { kind: error.kind(), text: error.to_string() }
     }
 }
@@ -75,7 +79,7 @@ impl Reader {
     /// Makes the stock and its reader.
     pub fn new(settings: Settings, status: Arc<SourceStatus>, wake: Wake) -> (Self, Arc<Stock>) {
         let stock = Arc::new(Stock::new(settings.stock));
-        status.set_name(settings.path.display().to_string(), "");
+        status.set_name(settings.origin.to_string(), "");
         let reader = Reader {
             settings,
             stock: Arc::clone(&stock),
@@ -112,7 +116,7 @@ impl Reader {
 
     fn fail(&mut self, kind: &'static str, text: &str, pause: Duration) {
         self.stock.wipe();
-        let source = self.settings.path.display();
+        let source = &self.settings.origin;
         self.status.set_failed(kind, text, sys::now());
         // Once an outage and kind: a source that stays away is tried again for days.
         if self.kinds_told.insert(kind) {
@@ -124,8 +128,8 @@ impl Reader {
     /// Opens, tests, reads until something is wrong.
     fn read_on(&mut self) -> Result<Infallible, Stop> {
         self.status.record_progress(sys::now());
-        let device = Device::open(&self.settings.path, self.offset)?;
-        self.status.set_name(self.settings.path.display().to_string(), device.generator());
+        let device = Device::open(&self.settings.origin, self.offset, self.settings.stall_timeout)?;
+        self.status.set_name(self.settings.origin.to_string(), device.generator());
         if device.is_seekable() && self.offset == 0 {
             warn!(
                 "source {} is a file: after a restart it gives the same bytes again. For tests only",

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
@@ -21,21 +21,38 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// As many symlinks on one way as Linux follows.
 const SYMLINKS_MAX: usize = 40;
 
-/// Two of them, so that a FIFO that waits for its writer keeps no reload waiting.
+/// What a file is for, and so how it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// For the source.
-    Source = 0,
+    Source,
+    /// For the source, at a unix socket: connects.
+    Socket,
     /// For the configuration and what it names.
-    Files = 1,
+    Files,
+}
+
+impl Door {
+    /// Which of the two links it goes over: a FIFO that waits for its writer keeps no reload
+    /// waiting.
+    fn link(self) -> usize {
+        usize::from(self == Door::Files)
+    }
+
+    fn open(self, path: &Path) -> io::Result<File> {
+        match self {
+            Door::Socket => Ok(File::from(OwnedFd::from(UnixStream::connect(path)?))),
+            Door::Source | Door::Files => File::open(path),
+        }
+    }
 }
 
 /// What may be opened again.
 static NOTED: Mutex<Vec<(Door, PathBuf)>> = Mutex::new(Vec::new());
 /// Whose folders are not to be passed.
 static GUARDED: OnceLock<Rights> = OnceLock::new();
-/// Whom to ask, by [`Door`]; nobody in a process that opens for itself. Not set while the list
-/// still grows.
+/// Whom to ask, by [`Door::link`]; nobody in a process that opens for itself. Not set while the
+/// list still grows.
 static ASKED: OnceLock<Option<[Mutex<UnixStream>; 2]>> = OnceLock::new();
 
 /// Puts `path` on the list of what may be opened after the halves have parted.
@@ -111,26 +128,26 @@ pub fn close(links: Option<[UnixStream; 2]>) {
     let _ = ASKED.set(links.map(|links| links.map(Mutex::new)));
 }
 
-/// As [`File::open`]; in a half that is not root, opened by the other one if it was opened or
-/// noted before they parted.
+/// As [`File::open`], or connects to a socket; in a half that is not root, done by the other one
+/// if it was opened or noted before they parted.
 ///
 /// # Errors
 /// As the system says, to whoever opens it.
 pub fn open(door: Door, path: &Path) -> io::Result<File> {
     let links = match ASKED.get() {
         Some(Some(links)) => links,
-        Some(None) => return File::open(path),
+        Some(None) => return door.open(path),
         None => {
             note(door, path);
-            return File::open(path);
+            return door.open(path);
         }
     };
     let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     let is_it = |(for_what, noted): &(Door, PathBuf)| *for_what == door && noted == path;
     let number = noted.iter().position(is_it).and_then(|n| u32::try_from(n).ok());
     drop(noted);
-    let Some(number) = number else { return File::open(path) };
-    let mut link = links[door as usize].lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(number) = number else { return door.open(path) };
+    let mut link = links[door.link()].lock().unwrap_or_else(PoisonError::into_inner);
     link.write_all(&number.to_ne_bytes())?;
     receive(&link)
 }
@@ -161,9 +178,9 @@ fn open_here((door, path): (Door, PathBuf)) -> io::Result<File> {
         log::warn!("{path} is not opened again: `user` can change {folder} now");
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
-    if door == Door::Source {
+    if door != Door::Files {
         // A FIFO waits for its writer.
-        return File::open(path);
+        return door.open(&path);
     }
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     match file.metadata()?.is_file() {
@@ -325,5 +342,9 @@ mod tests {
             assert_eq!(refused.raw_os_error(), Some(libc::EINVAL), "{}", path.display());
         }
         assert!(open_here((Door::Source, "/dev/null".into())).is_ok());
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(open_here((Door::Source, socket.clone())).is_err());
+        assert!(open_here((Door::Socket, socket)).is_ok());
     }
 }

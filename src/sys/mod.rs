@@ -5,6 +5,8 @@
 //! that says what it needs. It decides nothing. What differs between systems is in `platform`.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "mdns")]
+pub mod addresses;
 pub mod clock;
 pub mod doors;
 pub mod harden;

@@ -4,6 +4,8 @@
 //! out; replies in, bytes out. It owns framing and encryption. It does not decide who is
 //! served, and it keeps no timer.
 
+#[cfg(feature = "mdns")]
+pub mod announcement;
 pub mod egd;
 pub mod frame;
 pub mod hedge;
@@ -11,6 +13,7 @@ pub mod http;
 pub mod native;
 #[cfg(test)]
 mod native_tests;
+pub mod netrng02;
 pub mod plain;
 mod primitives;
 pub mod proxy;
@@ -30,6 +33,8 @@ pub enum Protocol {
     Plain,
     /// [`egd`]: for QEMU and others that know the Entropy Gathering Daemon.
     Egd,
+    /// [`netrng02`]: for clients of the original NetRNG.
+    Netrng02,
     /// [`http`]: status, for people and monitors. It gives no random bytes.
     Http,
 }
@@ -37,7 +42,7 @@ pub enum Protocol {
 impl Protocol {
     /// Whether its peers prove nothing: they are told by where they come from.
     pub fn has_guests(self) -> bool {
-        matches!(self, Protocol::Egd)
+        matches!(self, Protocol::Egd | Protocol::Netrng02)
     }
 }
 
@@ -47,6 +52,7 @@ impl fmt::Display for Protocol {
             Protocol::Native => "netrng",
             Protocol::Plain => "plain",
             Protocol::Egd => "egd",
+            Protocol::Netrng02 => "netrng-0.2",
             Protocol::Http => "http",
         })
     }
@@ -66,6 +72,9 @@ pub enum Request {
     Name(String),
     /// Wants this many bytes more.
     Bytes(u32),
+    /// Wants one answer: as many bytes as its turn brings, or soon [`Reply::Wait`], which ends the
+    /// request.
+    Sample,
     /// Wants up to so many bytes at once, and only what nobody waits for.
     Spare(u32),
     /// Wants to know how much there is.
@@ -96,7 +105,8 @@ pub enum Reply {
     Level(u32),
     /// The token of a ping.
     Pong(u64),
-    /// Nothing to give for about this long; what is outstanding stays so.
+    /// Nothing to give for about this long; what is outstanding stays so, but for
+    /// [`Request::Sample`].
     Wait(WaitReason, Duration),
     /// The session ends; come back no sooner than this.
     Bye(ByeReason, Duration),

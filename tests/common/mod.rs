@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use crossbeam_channel::{Receiver, bounded};
-use netrng::client::{self, Address, Demand, Fetchers, Kind, Upstream};
+use netrng::client::{self, Address, Demand, Fetchers, Kind, Location, Upstream};
 use netrng::keys::{PrivateKey, PublicKey};
 use netrng::sample::Sample;
 use netrng::sys::latch::{Trigger, latch};
@@ -106,8 +106,7 @@ pub fn upstream(address: SocketAddr) -> Upstream {
     Upstream {
         name: format!("test:{}", address.port()),
         kind: Kind::Address(Address {
-            host: address.ip().to_string(),
-            port: address.port(),
+            location: Location::At(address.ip().to_string(), address.port()),
             server_key: PublicKey([0; 32]),
             private_key: PrivateKey::new([0; 32]),
             psk: None,

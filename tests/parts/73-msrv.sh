@@ -37,4 +37,6 @@ found=$(inside rustc --version)
     exit 1
 }
 # What users build; tests may want newer crates.
-inside cargo --config /work/vendored.toml check --locked --offline --lib --bins
+check=(cargo --config /work/vendored.toml check --locked --offline --lib --bins)
+inside "${check[@]}"
+inside "${check[@]}" --features mdns

@@ -1,9 +1,13 @@
 //! Network namespaces: machines of our own, as far as the network goes. Needs root.
+#![allow(unsafe_code, reason = "setns: a listener in a namespace")]
 
 use super::process::{Process, command, finish};
-use std::fs;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 
 /// `ip` with these arguments.
 ///
@@ -35,15 +39,37 @@ impl Namespace {
         ip(&[&["-n", &self.name], arguments].concat());
     }
 
-    /// Starts `inner` in it. `ip netns exec` becomes it, so the pid stays.
+    /// Starts `inner` in it.
     pub fn start(&self, inner: &Command) -> Process {
+        Process::start(&mut self.command(inner))
+    }
+
+    /// `inner` in it. `ip netns exec` becomes it, so the pid stays.
+    pub fn command(&self, inner: &Command) -> Command {
         let mut outer = command("ip");
         outer.args(["netns", "exec", &self.name]);
         outer.arg(inner.get_program()).args(inner.get_args());
         for (key, value) in inner.get_envs() {
             outer.env(key, value.unwrap_or_default());
         }
-        Process::start(&mut outer)
+        outer
+    }
+
+    /// A listener of our own in it.
+    ///
+    /// # Panics
+    /// If it cannot be had.
+    pub fn listen(&self, address: &str) -> TcpListener {
+        let space = File::open(PathBuf::from("/run/netns").join(&self.name)).expect("it is there");
+        let address = address.to_owned();
+        // A thread of its own goes there; sockets stay where they were made.
+        let work = move || {
+            // SAFETY: takes integers only, and moves this thread alone.
+            let went = unsafe { libc::setns(space.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(went, 0, "root may");
+            TcpListener::bind(address).expect("the address is free")
+        };
+        thread::spawn(work).join().expect("it can listen")
     }
 
     /// Puts a file of this text in the place of /etc's for all that is started from now on.

@@ -7,7 +7,7 @@ use netrng::keys::{PrivateKey, Psk, PublicKey};
 use netrng::sample::Sample;
 use netrng::wire::hedge::Hedge;
 use netrng::wire::native::Initiator;
-use netrng::wire::{Answer, ByeReason, ClientCodec, Request, Welcome};
+use netrng::wire::{Answer, ByeReason, ClientCodec, Request, WaitReason, Welcome};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
@@ -212,6 +212,29 @@ impl RawClient {
                 Answer::Sample(sample) => return sample,
                 Answer::Wait(..) => {}
                 other => panic!("no sample: {other:?}"),
+            }
+        }
+    }
+
+    /// Asks for bytes again and again until it is told to wait for this reason; what it got.
+    ///
+    /// # Panics
+    /// If another answer comes than samples and WAITs.
+    #[track_caller]
+    pub fn draw_until(&mut self, expected: WaitReason) -> Vec<u8> {
+        let mut got = Vec::new();
+        loop {
+            self.send(Request::Bytes(2048));
+            loop {
+                match self.answer() {
+                    Answer::Sample(sample) => {
+                        got.extend_from_slice(sample.as_bytes());
+                        break;
+                    }
+                    Answer::Wait(reason, _) if reason == expected => return got,
+                    Answer::Wait(..) => {}
+                    other => panic!("neither sample nor WAIT: {other:?}"),
+                }
             }
         }
     }

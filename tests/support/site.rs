@@ -128,6 +128,12 @@ impl Site {
         self.write_config();
     }
 
+    /// Listens at `address` from the next start on.
+    pub fn move_to(&mut self, address: &str) {
+        address.clone_into(&mut self.address);
+        self.write_config();
+    }
+
     fn write_config(&self) {
         fs::write(self.path("server.toml"), self.config_text(&self.source_lines))
             .expect("can write to the site");
@@ -296,6 +302,14 @@ impl Enrolled {
         let line = self.config.lines().find_map(|line| line.strip_prefix(&start));
         let value = line.and_then(|rest| rest.split('"').next());
         value.unwrap_or_else(|| panic!("no {key} in\n{}", self.config)).to_owned()
+    }
+
+    /// The same client, which looks for the server by mDNS.
+    #[must_use]
+    pub fn discovering(&self) -> Self {
+        let old = format!("address = \"{}\"", self.text("address"));
+        let config = self.config.replace(&old, "discover = true");
+        Enrolled { name: self.name.clone(), config }
     }
 
     /// The same client with a line before all others.

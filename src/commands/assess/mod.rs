@@ -13,6 +13,7 @@ use crate::cli::Assess;
 use crate::server::admission::Capacity;
 use crate::source::draw::{Chunks, DrawError};
 use crate::source::health::{STARTUP_BYTES, default_min_entropy};
+use crate::source::origin::{EGD_NAMES, Origin};
 use crate::status::words::Grouped;
 use crate::sys;
 use std::io::{IsTerminal, Write};
@@ -63,7 +64,10 @@ enum End {
 pub fn assess(what: &Assess) -> Result<(), Failure> {
     let plot = what.plot.as_deref().map(|path| form_of(path).map(|form| (path, form)));
     let plot = plot.transpose()?;
-    let chunks = Chunks::open(&what.source, READ_LEN, STALL_TIMEOUT)?;
+    let source = what.source.display();
+    let origin = Origin::parse(&what.source)
+        .ok_or_else(|| Failure::new(Exit::Usage, format_args!("{source}: want {EGD_NAMES}")))?;
+    let chunks = Chunks::open(&origin, READ_LEN, STALL_TIMEOUT)?;
     // From here on Ctrl-C ends the reading only; looked at between reads, never waited for.
     let stop = signals::stop()?;
     stop.set_nonblocking(true)?;
@@ -78,7 +82,7 @@ pub fn assess(what: &Assess) -> Result<(), Failure> {
     if measured.bytes < STARTUP_BYTES as u64 {
         return Err(match end {
             End::Lost(why) if !why.is_end => why.into(),
-            _ => too_short(&what.source, measured.bytes),
+            _ => too_short(&origin, measured.bytes),
         });
     }
     let verdict = Verdict::of(&measured.tally);
@@ -90,7 +94,6 @@ pub fn assess(what: &Assess) -> Result<(), Failure> {
     if verdict.broken.is_empty() {
         return Ok(printed?);
     }
-    let source = what.source.display();
     Err(Failure::new(Exit::Source, format_args!("source {source}: {}", verdict.broken.join("; "))))
 }
 
@@ -112,12 +115,11 @@ fn limits_of(what: &Assess, chunks: &Chunks) -> Limits {
     Limits { span: if is_open { Some(USUAL_SPAN) } else { what.span }, bytes: what.bytes }
 }
 
-fn too_short(source: &Path, bytes: u64) -> Failure {
+fn too_short(source: &Origin, bytes: u64) -> Failure {
     Failure::new(
         Exit::Source,
         format_args!(
-            "source {}: it gave {bytes} bytes, and at least {STARTUP_BYTES} are needed",
-            source.display()
+            "source {source}: it gave {bytes} bytes, and at least {STARTUP_BYTES} are needed"
         ),
     )
 }

@@ -9,13 +9,13 @@ pub(super) mod verdict;
 
 use super::server::{Parts, assemble, listen, native};
 use super::{Exit, Failure, client::make_codec, signals};
-use crate::client::{self, Address, Demand, Kind, Upstream};
+use crate::client::{self, Address, Demand, Kind, Location, Upstream};
 use crate::config::{ClientDefaults, Clients, LogTo, ServerConfig};
 use crate::keys::{PrivateKey, Psk};
 use crate::sample::Sample;
 use crate::server::{ClientRule, Identity, Limits, core::Server};
 use crate::sink::{self, Feed, KernelWrite, Sink};
-use crate::source::{Settings, draw::draw};
+use crate::source::{Settings, draw::draw, origin::Origin};
 use crate::status::words::Grouped;
 use crate::status::{SourceHealth, SourceStatus};
 use crate::sys::{self, latch::Latch, latch::latch};
@@ -82,8 +82,7 @@ pub fn demo(span: Duration) -> Result<(), Failure> {
         let upstream = Upstream {
             name: format!("{name}'s server"),
             kind: Kind::Address(Address {
-                host: "127.0.0.1".to_owned(),
-                port,
+                location: Location::At("127.0.0.1".to_owned(), port),
                 server_key: public_key(&server_key),
                 private_key,
                 psk: Some(psk),
@@ -112,7 +111,7 @@ pub fn demo(span: Duration) -> Result<(), Failure> {
 /// The hardware generator if it can be read, else the kernel's.
 fn pick_source() -> Result<(Settings, bool), Failure> {
     let settings = |path: &str| Settings {
-        path: PathBuf::from(path),
+        origin: Origin::Path(path.into()),
         min_entropy: None,
         sample_size: 2048,
         stock: 16,
@@ -168,6 +167,7 @@ impl Running {
         let config = ServerConfig {
             log_to: LogTo::Stderr,
             listen: Vec::new(),
+            announce: false,
             listeners: Vec::new(),
             tap_socket: None,
             status_socket: None,

@@ -7,18 +7,18 @@ use proptest::prelude::*;
 use std::path::Path;
 
 /// Four lines; what follows starts in line 5.
-const SERVER: &str = "mode = 'server'\n[server]\nprivate-key = '{1}'\n\
+pub(super) const SERVER: &str = "mode = 'server'\n[server]\nprivate-key = '{1}'\n\
                       clients-file = '/nowhere/clients.toml'\n";
 /// Three lines.
-const CLIENT: &str = "mode = 'client'\n[client]\nprivate-key = '{1}'\n";
+pub(super) const CLIENT: &str = "mode = 'client'\n[client]\nprivate-key = '{1}'\n";
 /// Six lines.
-const UPSTREAM: &str = "mode = 'client'\n[client]\nprivate-key = '{1}'\n\
+pub(super) const UPSTREAM: &str = "mode = 'client'\n[client]\nprivate-key = '{1}'\n\
                         [[upstream]]\naddress = 'a.example'\npublic-key = '{2}'\n";
 /// Three lines.
 const ALICE: &str = "[[client]]\nname = 'alice'\npublic-key = '{2}'\n";
 
 /// The text, and the answer.
-type Mistakes = [(&'static str, &'static str)];
+pub(super) type Mistakes = [(&'static str, &'static str)];
 
 const TOP_MISTAKES: &Mistakes = &[
     ("", r#"/n: mode: missing; begin the file with mode = "server" or mode = "client""#),
@@ -105,12 +105,12 @@ const SERVER_MISTAKES: &Mistakes = &[
     ("stock = 5", "/n:5: stock: unknown key in [server]; it belongs in [source]"),
     (
         "frobnicate = 1",
-        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, tap-socket, status-socket, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
+        "/n:5: frobnicate: unknown key in [server]; the keys here are listen, announce, tap-socket, status-socket, private-key, private-key-file, clients-file, max-clients, max-waiting, max-handshakes, max-handshakes-per-address, handshakes-per-s, handshakes-per-s-per-address, handshake-timeout, idle-timeout, write-timeout, max-round, headroom",
     ),
     ("[[listen]]", "/n:5: protocol: missing in [[listen]]; say what is spoken there"),
     (
         "[[listen]]\nprotocol = 'ftp'",
-        r#"/n:6: protocol: found "ftp"; want "netrng", "egd" or "http""#,
+        r#"/n:6: protocol: found "ftp"; want "netrng", "netrng-0.2", "egd" or "http""#,
     ),
     (
         "[[listen]]\nprotocol = 'egd'",
@@ -224,6 +224,7 @@ const SERVER_MISTAKES: &Mistakes = &[
         r#"/n:6: min-entropy: found "high"; want a number from 0 to 8, or "auto""#,
     ),
     ("[source]\ndevice = ''", r#"/n:6: device: found ""; want a path in quotes"#),
+    ("announce = 'yes'", r#"/n:5: announce: found "yes"; want true or false"#),
     ("tap-socket = true", r#"/n:5: tap-socket: found true; want a path in quotes, or "none""#),
     (
         "tap-socket = '/2345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234'",
@@ -262,6 +263,7 @@ const CLIENT_MISTAKES: &Mistakes = &[
         "[[upstream]]",
         r#"/n:4: address: missing in [[upstream]]; give the server's name or address, as in address = "rng.example.org"; or ssh = "user@host", or command = ["program"]"#,
     ),
+    ("[[upstream]]\ndiscover = 'yes'", r#"/n:5: discover: found "yes"; want true or false"#),
     (
         "[[upstream]]\naddress = 'a:b:c'",
         r#"/n:5: address: found "a:b:c"; want "host", "host:port", "192.0.2.1:8989" or "[2001:db8::1]:8989""#,
@@ -323,7 +325,7 @@ const UPSTREAM_MISTAKES: &Mistakes = &[
     ),
     (
         "'{2}' = 5",
-        "/n:7: unknown key in [[upstream]]; the keys here are address, ssh, command, public-key, private-key, private-key-file, psk, psk-file, ssh-port, identity-file, known-hosts-file, ssh-program, raw, stall-timeout, min-entropy, name",
+        "/n:7: unknown key in [[upstream]]; the keys here are address, discover, ssh, command, protocol, allow-plaintext, public-key, private-key, private-key-file, psk, psk-file, ssh-port, identity-file, known-hosts-file, ssh-program, raw, stall-timeout, min-entropy, name",
     ),
     (
         "name = '{2}'",
@@ -340,7 +342,7 @@ const RAW_MISTAKES: &Mistakes = &[
     ),
     (
         "[[upstream]]\ncommand = ['pv']\npsk = 'x'",
-        "/n:4: psk: is only for upstreams with address; remove it",
+        "/n:4: psk: is only for upstreams with address or discover; remove it",
     ),
     (
         "[[upstream]]\ncommand = ['pv']\nraw = 'x'",
@@ -348,7 +350,7 @@ const RAW_MISTAKES: &Mistakes = &[
     ),
     (
         "[[upstream]]\nssh = 'a'\npublic-key = 'x'",
-        "/n:4: public-key: is only for upstreams with address; remove it",
+        "/n:4: public-key: is only for upstreams with address or discover; remove it",
     ),
     (
         "[[upstream]]\nssh = 'a'\nstall-timeout = '1 s'",
@@ -502,7 +504,7 @@ const ALICE_MISTAKES: &Mistakes = &[
     ),
 ];
 
-fn answer(text: &str) -> Result<(), String> {
+pub(super) fn answer(text: &str) -> Result<(), String> {
     Config::parse(&with_keys(text), Path::new("/n")).map(drop).map_err(|error| error.to_string())
 }
 
@@ -511,7 +513,7 @@ fn clients_answer(text: &str) -> Result<(), String> {
     clients.map(drop).map_err(|error| error.to_string())
 }
 
-fn check(answer: impl Fn(&str) -> Result<(), String>, base: &str, mistakes: &Mistakes) {
+pub(super) fn check(answer: impl Fn(&str) -> Result<(), String>, base: &str, mistakes: &Mistakes) {
     for (text, expected) in mistakes {
         let said = answer(&format!("{base}{text}")).expect_err(text);
         assert_eq!(said, *expected, "{text}");

@@ -1,6 +1,9 @@
-//! Tests of the whole: what mistakes get as an answer, the files in `conf/`, round trips.
+//! Tests of the whole: what mistakes get as an answer, sources, the files in `conf/`, round trips.
 
+mod egd_source;
+mod mdns;
 mod mistakes;
+mod netrng02;
 mod round_trip;
 mod secrets;
 mod shipped;

@@ -1,7 +1,7 @@
 //! What is written out reads back: the effective configuration, and what `enroll` hands out.
 
 use super::{KEY_1, KEY_3, with_keys};
-use crate::client::{Address, Kind, Upstream};
+use crate::client::{Address, Kind, Location, Upstream};
 use crate::config::{
     ClientConfig, ClientDefaults, Config, ServerConfig, client_config_text, client_entry_text,
     parse_clients,
@@ -10,33 +10,34 @@ use crate::keys::{PrivateKey, Psk, PublicKey};
 use crate::server::{Identity, Limits};
 use crate::sink::Sink;
 use crate::source::Settings;
+use crate::source::origin::Origin;
 use proptest::prelude::*;
 use std::path::Path;
 use std::time::Duration;
 
 const HIDDEN: &str = "(hidden)";
 
-fn server(text: &str) -> ServerConfig {
+pub(super) fn server(text: &str) -> ServerConfig {
     match Config::parse(text, Path::new("/etc/n.toml")) {
         Ok(Config::Server(server)) => server,
         other => panic!("{other:?} from {text}"),
     }
 }
 
-fn client(text: &str) -> ClientConfig {
+pub(super) fn client(text: &str) -> ClientConfig {
     match Config::parse(text, Path::new("/etc/n.toml")) {
         Ok(Config::Client(client)) => client,
         other => panic!("{other:?} from {text}"),
     }
 }
 
-fn address(upstream: &Upstream) -> &Address {
+pub(super) fn address(upstream: &Upstream) -> &Address {
     let Kind::Address(address) = &upstream.kind else { panic!("{upstream:?}") };
     address
 }
 
 /// The text without secrets, and the same with `keys` in their places.
-fn unmask(text: &str, keys: &[&str]) -> String {
+pub(super) fn unmask(text: &str, keys: &[&str]) -> String {
     for key in keys {
         assert!(!text.contains(&key[..8]), "a secret shows in {text}");
     }
@@ -70,7 +71,7 @@ fn an_effective_server_is_the_same_server() {
     };
     assert_eq!(given.limits, limits);
     let source = Settings {
-        path: "/dev/a b".into(),
+        origin: Origin::Path("/dev/a b".into()),
         min_entropy: Some(0.25),
         sample_size: 1000,
         stock: 3,
@@ -133,7 +134,8 @@ fn an_effective_client_is_the_same_client() {
         assert!(again.private_key == given.private_key && again.psk == given.psk);
     }
     assert_eq!(given.upstreams[0].name, "a.example:8989");
-    assert_eq!(address(&given.upstreams[1]).host, "2001:db8::1");
+    let location = Location::At("2001:db8::1".to_owned(), 9000);
+    assert_eq!(address(&given.upstreams[1]).location, location);
 }
 
 #[test]
@@ -185,7 +187,7 @@ fn what_enroll_hands_out_reads_back_on_both_sides() {
     assert_eq!(given.sink, Sink::Rngd { command: None });
     let [upstream] = &given.upstreams[..] else { panic!("one upstream") };
     let upstream = address(upstream);
-    assert_eq!((upstream.host.as_str(), upstream.port), ("rng.example", 8989));
+    assert_eq!(upstream.location, Location::At("rng.example".to_owned(), 8989));
     assert_eq!(upstream.server_key, server_key);
     assert!(upstream.private_key == private_key && upstream.psk.as_ref() == Some(&psk));
 

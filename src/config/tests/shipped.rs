@@ -2,7 +2,7 @@
 //! every key.
 
 use super::{KEY_1, KEY_2};
-use crate::client::{Address, Kind};
+use crate::client::{Address, Kind, Location};
 use crate::config::{
     ClientDefaults, Config, ServerConfig, client, clients, listen, parse_clients, server, upstream,
 };
@@ -97,7 +97,8 @@ fn the_client_part_is_the_least_client() {
     let (least_name, least, least_sink) = etc.client(CLIENT);
     assert_eq!(full_sink, least_sink);
     assert_eq!(full_sink, Sink::Rngd { command: None });
-    assert_eq!((full_name, &full.host, full.port), (least_name, &least.host, 8989));
+    assert_eq!((full_name, &full.location), (least_name, &least.location));
+    assert!(matches!(full.location, Location::At(_, 8989)), "{full:?}");
     assert_eq!(full.server_key, least.server_key);
     assert!(full.psk.is_some() && least.psk == full.psk);
 }

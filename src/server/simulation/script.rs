@@ -1,12 +1,11 @@
 //! What the simulation plays with: dice, clients and guests, a protocol that needs no
-//! cryptography, and EGD watched.
+//! cryptography, and those of guests, watched.
 
 use super::{CLIENTS, SAMPLE};
 use crate::keys::PublicKey;
 use crate::server::guests::ListenerRule;
 use crate::server::session::Peer;
 use crate::server::{ClientRule, Identity};
-use crate::wire::egd::EgdServer;
 use crate::wire::{CodecError, Protocol, Reply, Request, ServerCodec};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
@@ -81,10 +80,10 @@ impl ServerCodec for ScriptCodec {
 /// The real thing, watched.
 pub(super) struct GuestCodec {
     pub(super) serial: u64,
-    pub(super) egd: EgdServer,
+    pub(super) codec: Box<dyn ServerCodec + Send>,
     pub(super) log: Log,
-    /// Commands heard that must be answered at once, and were not.
-    pub(super) pending: u32,
+    /// What was heard that must have one answer, and had none yet.
+    pub(super) pending: Option<Request>,
 }
 
 impl ServerCodec for GuestCodec {
@@ -93,10 +92,9 @@ impl ServerCodec for GuestCodec {
         input: &mut Vec<u8>,
         output: &mut Vec<u8>,
     ) -> Result<Option<Request>, CodecError> {
-        let request = self.egd.decode(input, output);
-        if let Ok(Some(Request::Spare(_) | Request::Level)) = request {
-            self.pending += 1;
-            assert_eq!(self.pending, 1, "one command at a time");
+        let request = self.codec.decode(input, output);
+        if let Ok(Some(asked @ (Request::Spare(_) | Request::Level | Request::Sample))) = &request {
+            assert_eq!(self.pending.replace(asked.clone()), None, "one command at a time");
         }
         request
     }
@@ -107,13 +105,21 @@ impl ServerCodec for GuestCodec {
             _ => Vec::new(),
         };
         let is_spare = matches!(reply, Reply::Spare(_));
-        if is_spare || matches!(reply, Reply::Level(_)) {
-            self.pending = self.pending.checked_sub(1).expect("an answer to a question");
+        let asked = self.pending == Some(Request::Sample);
+        match (&reply, &self.pending) {
+            (Reply::Spare(_) | Reply::Level(_), asked) => {
+                assert!(asked.is_some(), "an answer to no question");
+                self.pending = None;
+            }
+            (Reply::Sample(_) | Reply::Wait(..), Some(Request::Sample)) => self.pending = None,
+            _ => {}
         }
-        if !bytes.is_empty() {
+        let is_put_off = asked && matches!(reply, Reply::Wait(..));
+        if !bytes.is_empty() || is_put_off {
             self.log.lock().unwrap().push(Given { serial: self.serial, bytes, is_spare });
         }
-        self.egd.encode(reply, output)
+        self.codec.encode(reply, output).expect("nothing is said unasked");
+        Ok(())
     }
 }
 
@@ -128,8 +134,8 @@ pub(super) fn identity(number: u8) -> Identity {
     }
 }
 
-/// Where the world's server listens: clients with keys, and guests of two kinds.
-pub(super) fn listeners() -> [Arc<ListenerRule>; 3] {
+/// Where the world's server listens: clients with keys, and guests of three kinds.
+pub(super) fn listeners() -> [Arc<ListenerRule>; 4] {
     let egd = ListenerRule { max_sessions: 3, ..ListenerRule::new(Protocol::Egd) };
     let limited = ListenerRule {
         name: "limited".into(),
@@ -138,7 +144,43 @@ pub(super) fn listeners() -> [Arc<ListenerRule>; 3] {
         greet_len: 64,
         ..egd.clone()
     };
-    [ListenerRule::new(Protocol::Native), egd, limited].map(Arc::new)
+    let old = ListenerRule { max_sessions: 3, ..ListenerRule::new(Protocol::Netrng02) };
+    [ListenerRule::new(Protocol::Native), egd, limited, old].map(Arc::new)
+}
+
+/// Commands of EGD; seldom one that it does not have.
+pub(super) fn egd_words(dice: &mut Dice) -> Vec<u8> {
+    let mut words = Vec::new();
+    for _ in 0..=dice.below(4) {
+        let count = dice.below(256) as u8;
+        match dice.below(40) {
+            0 => words.push(9),
+            1..4 => words.push(4),
+            4..10 => words.push(0),
+            10..20 => words.extend([1, count]),
+            20..24 => {
+                words.extend([3, 0, 8, count]);
+                words.extend(std::iter::repeat_n(7, count.into()));
+            }
+            _ => words.extend([2, count]),
+        }
+    }
+    words
+}
+
+/// Requests of the original NetRNG; seldom one that it does not have.
+pub(super) fn netrng02_words(dice: &mut Dice) -> Vec<u8> {
+    let mut words = Vec::new();
+    for _ in 0..=dice.below(3) {
+        words.extend_from_slice(match dice.below(40) {
+            0 => b"\x81\xa3got",
+            1..4 => b"\x81\xa3get\xa1x",
+            4..10 => b"\x81\xa3get\xa9heartbeat",
+            _ => b"\x81\xa3get\xa6sample",
+        });
+        words.extend_from_slice(b"--NETRNG-SOCKET-DELIMITER");
+    }
+    words
 }
 
 pub(super) fn origin(number: u8) -> Peer {
