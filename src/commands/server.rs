@@ -31,8 +31,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Descriptors that are no connections: listeners, device, log, epoll, signals.
-const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
+/// Descriptors that are no clients': listeners, device, log, epoll, signals, and visits to the
+/// status socket and a page.
+const DESCRIPTORS_OF_OUR_OWN: u64 = 64;
 /// Anybody may ask: who is served says the clients file.
 const TAP_SOCKET_MODE: u32 = 0o666;
 /// Connections that wait to be accepted, per address.

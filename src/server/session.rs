@@ -180,7 +180,7 @@ pub struct Session {
     pub flow: Option<FlowId>,
     /// Bytes asked for and not yet given.
     pub outstanding: u32,
-    /// When it was last given bytes or a place.
+    /// When it was last given bytes or a place; of a visit, when it came or asked.
     pub active_at: Moment,
     /// Whether it ever had a place: only then the log tells of it.
     pub was_served: bool,
