@@ -254,7 +254,7 @@ fn open(listener: &ListenConfig, files: &mut Vec<SocketFile>) -> Result<Listenin
             if listener.is_exposed {
                 warn!(
                     "{} on {address} is not encrypted: whoever is on the way can read and change \
-                     the bytes (allow-plaintext)",
+                     what is sent (allow-plaintext)",
                     rule.protocol
                 );
             }
