@@ -301,7 +301,7 @@ fn bytes_over_a_network_are_warned_of_at_the_start_and_make_no_keys() {
     let site = Site::new(&name).source("allow-plaintext = true");
     let server = site.spawn_server();
     server.wait_for(&format!(
-        "source {name} is not encrypted: whoever is on the way can read and change the bytes \
+        "source {name} is not encrypted: whoever is on the way can read and change what is sent \
          (allow-plaintext)"
     ));
     hand.accept();

@@ -129,7 +129,7 @@ fn start(
         for upstream in &upstreams {
             if matches!(&upstream.kind, Kind::Netrng02(server) if server.is_exposed()) {
                 warn!(
-                    "{} is not encrypted: whoever is on the way can read and change the bytes \
+                    "{} is not encrypted: whoever is on the way can read and change what is sent \
                      (allow-plaintext)",
                     upstream.name
                 );

@@ -33,8 +33,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
 
-/// Descriptors that are no connections: listeners, device, log, epoll, signals.
-const DESCRIPTORS_OF_OUR_OWN: u64 = 32;
+/// Descriptors that are no clients': listeners, device, log, epoll, signals, and visits to the
+/// status socket and a page.
+const DESCRIPTORS_OF_OUR_OWN: u64 = 64;
 /// Anybody may ask: who is served says the clients file.
 const TAP_SOCKET_MODE: u32 = 0o666;
 /// Connections that wait to be accepted, per address.
@@ -259,7 +260,7 @@ fn open_tap(path: &Path, listeners: &mut Vec<Listening>) -> Option<SocketFile> {
 
 fn warn_exposed(what: fmt::Arguments<'_>) {
     warn!(
-        "{what} is not encrypted: whoever is on the way can read and change the bytes \
+        "{what} is not encrypted: whoever is on the way can read and change what is sent \
          (allow-plaintext)"
     );
 }

@@ -38,6 +38,8 @@ const NAMES: &str = "a name such as \"rng.example.org\"";
 const GREET: RangeInclusive<u32> = 0..=255;
 /// A socket that everybody may use: who draws there gets a share, and no more.
 const SOCKET_MODE: u32 = 0o666;
+/// One that shows who the clients are, and where.
+const STATUS_MODE: u32 = 0o660;
 
 /// Where it is listened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +162,8 @@ fn read_place(table: &Table<'_>, protocol: Protocol) -> Result<(Place, bool), Co
             return Err(path.fail("is not for netrng clients; for `netrng tap` see tap-socket"));
         }
         (None, Some(path)) => {
-            let mode = table.entry("mode").map_or(Ok(SOCKET_MODE), |entry| read_mode(&entry))?;
+            let usual = if protocol == Protocol::Http { STATUS_MODE } else { SOCKET_MODE };
+            let mode = table.entry("mode").map_or(Ok(usual), |entry| read_mode(&entry))?;
             return Ok((Place::Unix(read_socket_path(&path)?, mode), false));
         }
         (None, None) => {
@@ -176,9 +179,16 @@ fn read_place(table: &Table<'_>, protocol: Protocol) -> Result<(Place, bool), Co
     let is_plain = protocol != Protocol::Native && !found.ip().to_canonical().is_loopback();
     let allow = table.entry("allow-plaintext").map_or(Ok(false), |entry| entry.flag())?;
     if is_plain && !allow {
+        let risk = match protocol {
+            Protocol::Http => {
+                "http shows who the clients are and where, to all who reach it".to_owned()
+            }
+            _ => format!(
+                "{protocol} sends the bytes in clear: whoever is on the way can read and change them"
+            ),
+        };
         return Err(address.fail(format!(
-            "{found} is not this machine alone, and {protocol} sends the bytes in clear: whoever \
-             is on the way can read and change them; use 127.0.0.1 or a `path`, or write \
+            "{found} is not this machine alone, and {risk}; use 127.0.0.1 or a `path`, or write \
              allow-plaintext = true"
         )));
     }

@@ -199,7 +199,7 @@ impl Server {
         let awaits_proxy = rule.is_balancer(peer);
         let is_at_gate = !awaits_proxy && !is_visit && !rule.protocol.has_guests();
         let admitted = match is_visit {
-            true => self.make_room_for_visit(now),
+            true => self.make_room_for_visit(peer, rule, now),
             false => self.knock(peer, is_at_gate, awaits_proxy, now),
         };
         if let Err(refusal) = admitted {
@@ -488,10 +488,10 @@ impl Server {
         })
     }
 
-    /// Whether a session has not proved a key yet.
+    /// Whether a session has a key to prove, and has not done so yet.
     pub fn is_handshaking(&self, id: SessionId) -> bool {
         let session = self.sessions.get(id.0).and_then(Option::as_ref);
-        session.is_some_and(|session| !session.is_proved())
+        session.is_some_and(|session| matches!(session.state, State::Handshaking { .. }))
     }
 
     /// Whether somebody could be given bytes now, if there were any.

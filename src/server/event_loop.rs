@@ -189,8 +189,9 @@ impl EventLoop {
 
     fn turn(&mut self, now: Moment) {
         self.look_at_source(now);
-        self.accept(now);
+        // First, so that nobody makes room whose question has come.
         self.read_all(now);
+        self.accept(now);
         self.server.handle_timeout(now);
         self.show_pages(now);
         self.close_ended();
@@ -217,11 +218,10 @@ impl EventLoop {
     /// How long to sleep: until the nearest deadline, not at all if there is work left, for
     /// ever if there is neither.
     fn timeout(&mut self, now: Moment) -> Option<Duration> {
-        let accept_pending = self.accept_paused_until.is_none()
-            && self.listeners.iter().any(|l| l.is_due(now) && self.is_open(l));
+        let accept_at = self.listeners.iter().filter_map(|l| self.accept_at(l)).min();
         let work_pending =
             !self.work.is_empty() || !self.at_the_door.is_empty() || self.server.is_asked();
-        if work_pending || accept_pending {
+        if work_pending || accept_at.is_some_and(|at| at <= now) {
             return Some(Duration::ZERO);
         }
         if self.server.is_hungry(now) || !self.is_ready {
@@ -235,8 +235,7 @@ impl EventLoop {
         self.setup.stock.top_up();
         let deadlines = [
             self.server.poll_timeout(),
-            self.accept_paused_until
-                .or_else(|| self.listeners.iter().filter_map(|l| l.paused_until).min()),
+            accept_at,
             self.stall_deadline(now),
             self.stopping_until,
             self.next_beat,
@@ -291,28 +290,30 @@ impl EventLoop {
 
     // ---- connections --------------------------------------------------------------------
 
-    /// Whether connections are let in there: status needs no keys.
-    fn is_open(&self, listener: &Listener) -> bool {
+    /// When whoever may wait there is to be accepted; status needs no keys. `None`: not before
+    /// something else happens.
+    fn accept_at(&self, listener: &Listener) -> Option<Moment> {
         let has_keys = self.setup.seed.is_none() || listener.rule.protocol == Protocol::Http;
-        self.stopping_until.is_none() && has_keys
+        let is_open = listener.ready && has_keys && self.stopping_until.is_none();
+        let pauses = [listener.paused_until, self.accept_paused_until].into_iter().flatten();
+        is_open.then(|| pauses.fold(self.server.room_at(&listener.rule), Moment::max))
+    }
+
+    fn is_due(&self, index: usize, now: Moment) -> bool {
+        self.accept_at(&self.listeners[index]).is_some_and(|at| at <= now)
     }
 
     fn accept(&mut self, now: Moment) {
-        if self.accept_paused_until.is_some_and(|at| at > now) {
-            return;
-        }
-        self.accept_paused_until = None;
         for index in 0..self.listeners.len() {
-            if !self.listeners[index].is_due(now) {
+            if !self.is_due(index, now) {
                 continue;
             }
-            self.listeners[index].paused_until = None;
             let mut is_anybody_in = false;
             for _ in 0..ACCEPTS_MAX {
-                let listener = &self.listeners[index];
-                if !listener.ready || !self.is_open(listener) {
+                if !self.is_due(index, now) {
                     break;
                 }
+                let listener = &self.listeners[index];
                 match listener.accept() {
                     Ok((socket, peer)) => {
                         let rule = Arc::clone(&listener.rule);
@@ -467,15 +468,14 @@ impl EventLoop {
         }
     }
 
-    /// Writes the pages that were asked for.
+    /// Writes the pages that were asked for, each once.
     fn show_pages(&mut self, now: Moment) {
-        let Some(mut asked) = self.server.poll_page() else { return };
+        let Some(mut page) = self.server.poll_page() else { return };
         let snapshot = self.snapshot(now);
         loop {
-            let (id, page) = asked;
-            self.server.handle_page(id, status::answer(page, &snapshot), now);
+            self.server.handle_page(page, &status::answer(page, &snapshot), now);
             let Some(next) = self.server.poll_page() else { return };
-            asked = next;
+            page = next;
         }
     }
 

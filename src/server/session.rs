@@ -183,7 +183,8 @@ pub struct Session {
     /// When whoever is to be given one answer, whatever its length, is told that there is none
     /// yet. `None`: bytes are given until as many were as it asked for.
     pub answer_by: Option<Moment>,
-    /// When it was last given bytes or a place, or told that there are none.
+    /// When it was last given bytes or a place, or told that there are none; of a visit, when it
+    /// came or asked.
     pub active_at: Moment,
     /// Whether it ever had a place: only then the log tells of it.
     pub was_served: bool,

@@ -93,11 +93,6 @@ impl Listener {
         }
     }
 
-    /// Whether somebody may wait there who is to be accepted now.
-    pub fn is_due(&self, now: Moment) -> bool {
-        self.ready && self.paused_until.is_none_or(|until| until <= now)
-    }
-
     pub fn accept(&self) -> io::Result<(Stream, Peer)> {
         match &self.socket {
             Door::Tcp(socket) => {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 /// Longest head of a request, bytes: a browser's has less than 1 kB.
 pub const HEAD_LEN_MAX: usize = 8 * 1024;
-/// The end of a head.
-const END: &[u8] = b"\r\n\r\n";
+/// Most fields of a head: a browser's has a dozen.
+const FIELDS_MAX: usize = 64;
 
 /// The server's side.
 #[derive(Debug)]
@@ -33,36 +33,31 @@ impl HttpServer {
         HttpServer { names, has_asked: false, wants_head_only: false }
     }
 
-    /// What a whole head asks for, its empty line left out.
-    fn page(&mut self, head: &str) -> Page {
-        let (first, mut lines) = until(head, "\r\n");
-        let (method, rest) = until(first, " ");
-        let (path, version) = until(rest, " ");
-        let is_old = version == "HTTP/1.0";
-        if path.is_empty() || !is_old && version != "HTTP/1.1" {
-            return Page::Fault(400);
-        }
+    /// What a request asks for.
+    fn page(&mut self, request: &httparse::Request<'_, '_>) -> Page {
+        let method = request.method.unwrap_or_default();
         self.wants_head_only = method == "HEAD";
         if !self.wants_head_only && method != "GET" {
             return Page::Fault(405);
         }
-        let mut host = None;
-        while !lines.is_empty() {
-            let (line, rest) = until(lines, "\r\n");
-            let Some((name, value)) = cut(line, ":") else { return Page::Fault(400) };
-            lines = rest;
-            if name.eq_ignore_ascii_case("host") && host.replace(value.trim()).is_some() {
-                return Page::Fault(400);
-            }
+        let mut hosts = request.headers.iter().filter(|f| f.name.eq_ignore_ascii_case("host"));
+        let (field, second) = (hosts.next(), hosts.next());
+        // Only requests of HTTP/1.0, which no browser speaks, go without (RFC 9112 §3.2).
+        if second.is_some() || field.is_none() && request.version != Some(0) {
+            return Page::Fault(400);
         }
-        match host {
-            Some(host) if !self.is_ours(host) => return Page::Fault(421),
-            // Only requests of HTTP/1.0, which no browser speaks, go without (RFC 9112 §3.2).
-            None if !is_old => return Page::Fault(400),
-            _ => {}
+        let mut host = field.map_or("", |f| std::str::from_utf8(f.value).unwrap_or("\u{fffd}"));
+        let mut path = request.path.unwrap_or_default();
+        // As to a proxy; then the field does not count (RFC 9112 §3.2.2).
+        if let Some(rest) = path.strip_prefix("http://") {
+            let (authority, _) = until(rest, "/");
+            (host, path) = (authority, &rest[authority.len()..]);
+        }
+        if !self.is_ours(host) {
+            return Page::Fault(421);
         }
         match until(path, "?").0 {
-            "/" => Page::Home,
+            "" | "/" => Page::Home,
             "/status" => Page::Table,
             "/watch" => Page::Watch,
             "/status.json" => Page::Json,
@@ -73,6 +68,10 @@ impl HttpServer {
     }
 
     fn is_ours(&self, host: &str) -> bool {
+        // Browsers send no others, and those may have dots that are no full stops.
+        if !host.is_ascii() {
+            return false;
+        }
         if let Some(six) = host.strip_prefix('[') {
             return cut(six, "]").is_some_and(|(six, _)| six.parse::<Ipv6Addr>().is_ok());
         }
@@ -93,17 +92,13 @@ impl ServerCodec for HttpServer {
             input.clear();
             return Ok(None);
         }
-        let end = input.windows(END.len()).position(|bytes| bytes == END);
-        let head = &input[..end.unwrap_or(input.len()).min(HEAD_LEN_MAX)];
-        let is_text = |byte: &u8| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t');
-        let page = match end {
-            // What is no text is no request; to wait for its end would be a courtesy.
-            _ if !head.iter().all(is_text) => Page::Fault(400),
-            Some(end) if end <= HEAD_LEN_MAX => {
-                self.page(std::str::from_utf8(head).unwrap_or_default())
-            }
-            None if input.len() <= HEAD_LEN_MAX => return Ok(None),
-            _ => Page::Fault(431),
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut request = httparse::Request::new(&mut fields);
+        let page = match request.parse(&input[..input.len().min(HEAD_LEN_MAX)]) {
+            Ok(httparse::Status::Complete(_)) => self.page(&request),
+            Ok(_) if input.len() <= HEAD_LEN_MAX => return Ok(None),
+            Ok(_) | Err(httparse::Error::TooManyHeaders) => Page::Fault(431),
+            Err(_) => Page::Fault(400),
         };
         self.has_asked = true;
         input.clear();
@@ -205,11 +200,16 @@ mod tests {
             "127.0.0.1.evil.example:80",
             "a.b",
             "0x7f.1",
+            "evil\u{3002}example",
         ] {
             assert_eq!(get("/ready", host), Some(Page::Fault(421)), "{host}");
         }
         assert_eq!(asked("GET /ready HTTP/1.0\r\n\r\n"), Some(Page::Ready));
         assert_eq!(asked("GET /ready HTTP/1.1\r\n\r\n"), Some(Page::Fault(400)));
+        let mut codec = HttpServer::new(Arc::from([]));
+        let mut input = b"GET /ready HTTP/1.1\r\nHost: a\xFF\r\n\r\n".to_vec();
+        let asked_in_latin = codec.decode(&mut input, &mut Vec::new());
+        assert_eq!(asked_in_latin, Ok(Some(Request::Page(Page::Fault(421)))));
         let two = "GET /ready HTTP/1.1\r\nHost: a\r\nHost: evil.example\r\n\r\n";
         assert_eq!(asked(two), Some(Page::Fault(400)));
     }
@@ -221,11 +221,36 @@ mod tests {
         assert_eq!(asked("GET / HTTP/1.1\r\nHost: a\r\n"), None);
         let long = "GET / HTTP/1.1\r\nHost: a\r\nX: ".to_owned() + &"x".repeat(HEAD_LEN_MAX);
         assert_eq!(asked(&long), Some(Page::Fault(431)));
-        for bad in ["GET /\r\n\r\n", "GET / HTTP/2\r\n\r\n", "GET  / HTTP/1.1\r\n\r\n", "\r\n\r\n"]
-        {
+        let many = "GET / HTTP/1.1\r\n".to_owned() + &"X: x\r\n".repeat(FIELDS_MAX + 1) + "\r\n";
+        assert_eq!(asked(&many), Some(Page::Fault(431)));
+        for bad in [
+            "GET /\r\n\r\n",
+            "GET / HTTP/2\r\n\r\n",
+            "GET  / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.0\r\nno header\r\n\r\n",
+            // What one program takes for a field, and another does not.
+            "GET / HTTP/1.1\r\nHost: a\r\nHost : evil.example\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nX\r: x\r\n\r\n",
+        ] {
             assert_eq!(asked(bad), Some(Page::Fault(400)), "{bad:?}");
         }
-        assert_eq!(asked("GET / HTTP/1.0\r\nno header\r\n\r\n"), Some(Page::Fault(400)));
+    }
+
+    #[test]
+    fn what_others_send_is_heard() {
+        for good in [
+            "GET /ready HTTP/1.1\r\nHost: a\r\nCookie: gr\u{fc}n=1\r\n\r\n",
+            "\r\nGET /ready HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /ready HTTP/1.0\n\n",
+            // As through a proxy: then the field does not count.
+            "GET http://localhost:8990/ready HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        ] {
+            assert_eq!(asked(good), Some(Page::Ready), "{good:?}");
+        }
+        let strange = "GET http://evil.example/ready HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(asked(strange), Some(Page::Fault(421)));
+        assert_eq!(asked("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n"), Some(Page::Home));
     }
 
     #[test]

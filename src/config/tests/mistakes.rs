@@ -125,6 +125,10 @@ const SERVER_MISTAKES: &Mistakes = &[
         "/n:7: address: 0.0.0.0:8888 is not this machine alone, and egd sends the bytes in clear: whoever is on the way can read and change them; use 127.0.0.1 or a `path`, or write allow-plaintext = true",
     ),
     (
+        "[[listen]]\nprotocol = 'http'\naddress = '[::]:8990'",
+        "/n:7: address: [::]:8990 is not this machine alone, and http shows who the clients are and where, to all who reach it; use 127.0.0.1 or a `path`, or write allow-plaintext = true",
+    ),
+    (
         "[[listen]]\nprotocol = 'egd'\naddress = '127.0.0.1:1'\npath = '/a'",
         "/n:8: path: stands beside address; a listener has one place, so give it two tables",
     ),

@@ -2,6 +2,7 @@
 
 use super::{KEY_1, KEY_3, with_keys};
 use crate::client::{Address, Kind, Location, Upstream};
+use crate::config::listen::Place;
 use crate::config::{
     ClientConfig, ClientDefaults, Config, ServerConfig, client_config_text, client_entry_text,
     parse_clients,
@@ -217,4 +218,19 @@ proptest! {
             prop_assert_eq!(&again, &given.sink);
         }
     }
+}
+
+#[test]
+fn a_socket_that_shows_who_the_clients_are_is_not_open_to_all() {
+    let mode = |lines: &str| {
+        let listen = format!("[[listen]]\npath = '/run/s'\n{lines}\n");
+        let text = "mode = 'server'\n[server]\nprivate-key = '{1}'\nclients-file = 'c'\n";
+        match &server(&(with_keys(text) + &listen)).listeners[0].place {
+            Place::Unix(_, mode) => *mode,
+            Place::Tcp(address) => panic!("{address}"),
+        }
+    };
+    assert_eq!(mode("protocol = 'http'"), 0o660);
+    assert_eq!(mode("protocol = 'http'\nmode = '0666'"), 0o666);
+    assert_eq!(mode("protocol = 'egd'"), 0o666);
 }
