@@ -74,9 +74,10 @@ fn check_ent(printed: &str, bytes: &[u8]) {
     }
 }
 
-/// Assesses a file of these bytes; checks every figure, the verdict and the exit code.
+/// Assesses a file of these bytes; checks every figure, the verdict and the exit code. Answers
+/// what was printed.
 #[track_caller]
-fn check(bytes: &[u8], headline: &str, reason: &str) {
+fn check(bytes: &[u8], headline: &str, reason: &str) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), bytes).unwrap();
     let finished = finish(&mut netrng(&["assess", file.path().to_str().unwrap()]));
@@ -86,6 +87,7 @@ fn check(bytes: &[u8], headline: &str, reason: &str) {
     let code = if headline == "broken" { BROKEN } else { Some(0) };
     assert_eq!(finished.code, code, "{finished:#?}");
     check_figures(&finished.stdout, bytes);
+    finished.stdout
 }
 
 /// Bytes of the kernel's generator.
@@ -113,7 +115,8 @@ fn a_good_source_has_no_fault() {
 #[test]
 fn a_biased_source_is_broken_or_uneven() {
     check(&biased(12, 1_000_000), "broken", "FIPS 140-2: 8 of the last");
-    check(&biased(1, 1_000_000), "uneven", "more often than chance explains");
+    let printed = check(&biased(1, 1_000_000), "uneven", "more often than chance explains");
+    assert!(printed.contains("never that it is\ngood"), "the limits are told: {printed}");
 }
 
 #[test]
@@ -125,6 +128,8 @@ fn a_stuck_source_is_broken() {
 #[test]
 fn a_periodic_source_is_broken() {
     check(&random(4_000).repeat(50), "broken", "come again at offset 4000");
+    let late = [random(100), random(50_000).repeat(20)].concat();
+    check(&late, "broken", "the 16 bytes at offset 65520 come again at offset 115520");
     let counter: Vec<u8> = (0..=255).cycle().take(400_000).collect();
     check(&counter, "broken", "more evenly than chance");
 }

@@ -19,9 +19,9 @@ use rates::Rates;
 /// Bytes kept for the picture: 256 rows of 256 bits.
 pub const PICTURE_BYTES: usize = 8192;
 
-/// Bytes compared to tell that a source begins anew. Two such runs of at least half the
+/// Bytes compared to tell that a source repeats itself. Two such runs of at least half the
 /// entropy are equal by chance once in 2^64.
-const REPEAT_BYTES: u32 = 16;
+const REPEAT_BYTES: u64 = 16;
 
 /// Least claim, bits per byte, for which a repetition cannot be chance.
 const REPEAT_CLAIM: f64 = 4.0;
@@ -47,14 +47,27 @@ pub struct Tally {
     repeat: Repeat,
 }
 
-/// Whether the first bytes come again.
+/// Whether bytes come again: the first, or those at a later mark. The mark moves on at each power
+/// of two (Brent's search for a cycle), so whatever goes before a cycle, two or three rounds of it
+/// are enough.
 #[derive(Debug, Clone, Default)]
 struct Repeat {
     first: u128,
+    mark: u128,
     last: u128,
     seen: u64,
-    /// Bytes from the start to where they came again.
-    period: Option<u64>,
+    /// The mark's bytes end here.
+    marked_at: u64,
+    found: Option<Again>,
+}
+
+/// Bytes that came twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// Where they stood, bytes from the start.
+    pub at: u64,
+    /// Where they stood again.
+    pub again_at: u64,
 }
 
 impl Repeat {
@@ -62,12 +75,26 @@ impl Repeat {
         for &byte in bytes {
             self.last = self.last << 8 | u128::from(byte);
             self.seen += 1;
-            if self.seen <= u64::from(REPEAT_BYTES) {
+            if self.seen <= REPEAT_BYTES {
                 self.first = self.last;
-            } else if self.last == self.first && self.period.is_none() {
-                self.period = Some(self.seen - u64::from(REPEAT_BYTES));
+            } else if self.found.is_none() {
+                self.compare();
+            }
+            if self.seen.is_power_of_two() {
+                (self.mark, self.marked_at) = (self.last, self.seen);
             }
         }
+    }
+
+    fn compare(&mut self) {
+        let ends_at = if self.last == self.first {
+            REPEAT_BYTES
+        } else if self.last == self.mark && self.marked_at >= REPEAT_BYTES {
+            self.marked_at
+        } else {
+            return;
+        };
+        self.found = Some(Again { at: ends_at - REPEAT_BYTES, again_at: self.seen - REPEAT_BYTES });
     }
 }
 
@@ -125,10 +152,9 @@ impl Tally {
         }
     }
 
-    /// Bytes from the start to where its first 16 bytes came again, of a source that claims
-    /// enough for this to mean something.
-    pub fn period(&self) -> Option<u64> {
-        self.repeat.period.filter(|_| self.claim >= REPEAT_CLAIM)
+    /// 16 bytes that came twice, of a source that claims enough for this to mean something.
+    pub fn repeat(&self) -> Option<Again> {
+        self.repeat.found.filter(|_| self.claim >= REPEAT_CLAIM)
     }
 
     /// The estimates with the standard's bounds.
@@ -176,17 +202,36 @@ pub(crate) mod tests {
         assert_eq!(tally.distribution.bytes(), bytes.len() as u64);
     }
 
+    /// What `tally` finds in `prefix` and then `rounds` of `cycle`.
+    fn find(claim: f64, prefix: &[u8], cycle: &[u8], rounds: usize) -> Option<Again> {
+        let mut tally = Tally::new(claim);
+        tally.update(prefix);
+        for _ in 0..rounds {
+            cycle.chunks(7).for_each(|part| tally.update(part));
+        }
+        tally.repeat()
+    }
+
     #[test]
-    fn a_period_is_found_where_a_claim_makes_it_mean_something() {
+    fn a_cycle_is_found_where_a_claim_makes_it_mean_something() {
         let mut cycle = vec![0; 5000];
         random_bytes(1, &mut cycle);
-        for (claim, expected) in [(7.0, Some(5000)), (1.0, None)] {
-            let mut tally = Tally::new(claim);
-            tally.update(&cycle);
-            assert_eq!(tally.period(), None);
-            cycle.chunks(7).for_each(|part| tally.update(part));
-            tally.update(&cycle);
-            assert_eq!(tally.period(), expected);
+        let found = Some(Again { at: 0, again_at: 5000 });
+        assert_eq!(find(7.0, &[], &cycle, 1), None);
+        assert_eq!(find(7.0, &[], &cycle, 2), found);
+        assert_eq!(find(1.0, &[], &cycle, 2), None);
+    }
+
+    #[test]
+    fn a_cycle_is_found_whatever_goes_before() {
+        for (prefix_len, cycle_len) in [(1, 300), (100, 5000), (9000, 17), (20_000, 60_000)] {
+            let mut bytes = vec![0; prefix_len + cycle_len];
+            random_bytes(2, &mut bytes);
+            let (prefix, cycle) = bytes.split_at(prefix_len);
+            let rounds = 3 + 2 * prefix_len / cycle_len;
+            let found = find(7.0, prefix, cycle, rounds).expect("the mark is in the cycle by then");
+            assert_eq!(found.again_at - found.at, cycle_len as u64, "{prefix_len} before");
+            assert!(found.at + 16 >= prefix_len as u64);
         }
     }
 }

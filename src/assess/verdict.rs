@@ -5,8 +5,8 @@
 //! it claims. It is uneven if chance does not explain what it gives, though it keeps its claim:
 //! raw noise often is.
 
-use super::Tally;
 use super::blocks::CHANCE;
+use super::{Again, Tally};
 
 /// Standard deviations that chance is given before a figure is held against a source: one
 /// look in 3 million goes farther.
@@ -51,8 +51,9 @@ impl Verdict {
     fn find_broken(&mut self, tally: &Tally) {
         let failures = [tally.failure, tally.blocks.fips().rate_alarm()];
         self.broken.extend(failures.into_iter().flatten().map(|failure| failure.to_string()));
-        if let Some(period) = tally.period() {
-            self.broken.push(format!("its first 16 bytes come again at offset {period}"));
+        if let Some(Again { at, again_at }) = tally.repeat() {
+            self.broken
+                .push(format!("the 16 bytes at offset {at} come again at offset {again_at}"));
         }
         let most = tally.estimates_at(-SURE_DEVIATIONS).lowest();
         if most < tally.claim {
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn a_repeating_source_is_broken_though_each_cycle_is_perfect() {
         let verdict = judge(7.0, &random(1, 10_000).repeat(2));
-        assert_eq!(verdict.broken, ["its first 16 bytes come again at offset 10000"]);
+        assert_eq!(verdict.broken, ["the 16 bytes at offset 0 come again at offset 10000"]);
     }
 
     #[test]

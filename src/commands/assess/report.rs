@@ -147,16 +147,21 @@ fn print_verdict(out: &mut impl Write, verdict: &Verdict) -> io::Result<()> {
     for reason in verdict.reasons() {
         writeln!(out, "  - {reason}")?;
     }
-    let advice = if !verdict.broken.is_empty() {
-        "Do not use this source."
-    } else if !verdict.uneven.is_empty() {
-        "It keeps the entropy that it claims: enough for a kernel's pool, which mixes what it\n\
-         is fed. Do not use its bytes as they are."
-    } else {
+    if !verdict.broken.is_empty() {
+        return writeln!(out, "Do not use this source.");
+    }
+    if !verdict.uneven.is_empty() {
+        writeln!(
+            out,
+            "Nothing here shows that it has less entropy than it claims. A kernel's pool mixes what\n\
+             it is fed; do not use these bytes as they are."
+        )?;
+    }
+    writeln!(
+        out,
         "That is all these tests can say: they show that a source is broken, never that it is\n\
          good. Numbers that somebody can predict pass them as well."
-    };
-    writeln!(out, "{advice}")
+    )
 }
 
 /// How many clients fit at which guarantee.
