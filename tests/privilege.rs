@@ -254,6 +254,19 @@ fn waiting_for_an_initialised_generator_ends_both_halves() {
     wait_for_end(halves.all());
     assert_eq!(main.log_at_end().matches("stopped before the kernel's generator").count(), 1);
 
+    // Stopped while there are no halves.
+    let (mut main, _trace, _dir) = waiting("inject=getrandom:error=EAGAIN");
+    loop {
+        let mark = main.mark();
+        kill(Halves::of(main.pid()).network);
+        let line = main.wait_for_after(mark, "both halves start again in");
+        let delay_ms = line.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap();
+        if delay_ms >= 500 {
+            break;
+        }
+    }
+    assert_eq!(main.terminate().code(), Some(7));
+
     let (mut main, trace, _dir) = waiting("inject=getrandom:error=EAGAIN:when=1..10");
     main.wait_for("the kernel's generator is initialised; stopping");
     assert_eq!(main.wait(wait::PATIENCE).code(), Some(0));
@@ -366,6 +379,35 @@ fn a_half_that_is_told_to_end_before_it_can_hear_ends_all_the_same() {
         assert_eq!(main.terminate().code(), Some(0), "{}", main.log_text());
         // A half that has not heard is killed after 12 s.
         assert!(clock.elapsed() < Duration::from_secs(10), "{:?}", clock.elapsed());
+    }
+}
+
+fn kill_by(signal: &str, pid: u32) {
+    finish(command("kill").args([signal, &pid.to_string()])).success();
+}
+
+/// It ends with code 0, as if it had been told to by us.
+#[test]
+fn a_half_that_takes_sigterm_from_somebody_else_comes_back_with_the_other() {
+    let site = site_of_two(Path::new("/dev/urandom"));
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = format!("type = \"fifo\"\npath = {:?}", dir.path().join("fifo"));
+    let upstream = format!("user = \"nobody\"\n{URANDOM}");
+    for round in 0..6 {
+        let client = Process::start(&mut client(dir.path(), &upstream, &fifo));
+        for (mut main, well) in [(client, "gives bytes"), (site.spawn_server(), READY)] {
+            main.wait_for(well);
+            let first = Halves::of(main.pid());
+            let (name, pid) = [("root", first.root), ("network", first.network)][round % 2];
+            let mark = main.mark();
+            kill_by("-TERM", pid);
+            let line = main.wait_for_after(mark, "both halves start again in");
+            assert!(line.contains(&format!("the {name} half exited with code 0;")), "{line}");
+            main.wait_for_after(mark, well);
+            let second = Halves::of(main.pid());
+            assert!(first.all().iter().all(|pid| !second.all().contains(pid)), "{second:?}");
+            assert_eq!(main.terminate().code(), Some(0));
+        }
     }
 }
 

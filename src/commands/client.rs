@@ -58,7 +58,11 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
     let socket = config.status_socket.as_deref().filter(|_| until == Until::Stopped);
     let (_status_socket, status_listener) =
         socket.and_then(|path| client_status::open(path, config.user.as_deref())).unzip();
-    let needs = if config.sink == Sink::Stdout { NeedsRoot::Never } else { NeedsRoot::Sink };
+    let needs = match (&config.sink, until) {
+        (Sink::Stdout, _) => NeedsRoot::Never,
+        (_, Until::Stopped) => NeedsRoot::Sink,
+        (_, Until::Seeded) => NeedsRoot::SinkUntilSeeded,
+    };
     let Some(part) = halves::part(config.user.as_deref(), needs)? else { return Ok(()) };
     let (stop_signal, reload_signal) = (part.stop, part.reload);
     let hangup = move || {
@@ -103,11 +107,10 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
     if let Some(fetchers) = fetchers {
         fetchers.wait(END_PATIENCE);
     }
-    if !ended? && until == Until::Seeded && !sys::random::kernel_is_seeded() {
-        let text = "stopped before the kernel's generator was initialised";
-        return Err(Failure::new(Exit::NotSeeded, text));
+    match ended? || until == Until::Stopped {
+        true => Ok(()),
+        false => halves::check_seeded(),
     }
-    Ok(())
 }
 
 /// How the feeding ended; see [`sink::Feed`].
@@ -153,7 +156,15 @@ fn start(
 fn give(link: UnixStream, samples: Receiver<Sample>, stop: Latch) -> io::Result<FeedEnded> {
     let (sender, ended) = crossbeam_channel::bounded(1);
     let work = move || {
-        let given = hop::give(&link, &samples, &stop);
+        let given = match hop::give(&link, &samples, &stop) {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+            _ => {
+                // The other one may have ended. Who watches over both ends this one as well, and
+                // must not find it gone first: then it would be the culprit.
+                let _ = stop.receiver().recv();
+                Ok(())
+            }
+        };
         let _ = sender.send(given.map_err(SinkError::System));
     };
     spawn("give", Box::new(work))?;
