@@ -362,7 +362,7 @@ fn a_half_that_is_told_to_end_before_it_can_hear_ends_all_the_same() {
     let site = site_of_two(Path::new("/dev/urandom"));
     let log = site.path("trace");
     // The first that a half does, prolonged.
-    let options = ["-e", "trace=setpgid,kill", "-e", "inject=setpgid:delay_exit=700000"];
+    let options = ["-e", "trace=setsid,kill", "-e", "inject=setsid:delay_exit=700000"];
     let mut main = Process::start(&mut traced(&site.server_command(), &options, &log));
     let halves = || Some(children(main.pid())).filter(|all| all.len() == 2);
     let halves = wait::until("both halves", wait::PATIENCE, halves);
@@ -409,6 +409,37 @@ fn a_half_that_takes_sigterm_from_somebody_else_comes_back_with_the_other() {
             assert_eq!(main.terminate().code(), Some(0));
         }
     }
+}
+
+#[test]
+fn what_a_command_started_ends_with_a_half_that_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    chown(dir.path(), Some(NOBODY), None).unwrap();
+    let pids = dir.path().join("pids");
+    // The kernel tells the command itself of its half's end, but not its children.
+    let script = format!(
+        "trap '' TERM; sleep 1000 & echo $$ $! >> {}; while :; do head -c 4096 /dev/urandom; done",
+        pids.display()
+    );
+    let upstream = format!(
+        "user = \"nobody\"\n[[upstream]]\ncommand = [\"sh\", \"-c\", {script:?}]\nname = \"sh\"\n"
+    );
+    let fifo = "type = \"fifo\"\npath = \"fifo\"";
+    let mut main = Process::start(client(dir.path(), &upstream, fifo).current_dir(dir.path()));
+    let started = |round: usize| {
+        wait::until("a command", wait::PATIENCE, || {
+            let text = fs::read_to_string(&pids).ok()?;
+            let line = text.lines().nth(round).filter(|_| text.ends_with('\n'))?;
+            Some(line.split(' ').map(|pid| pid.parse::<u32>().unwrap()).collect::<Vec<_>>())
+        })
+    };
+    let first = started(0);
+    kill(Halves::of(main.pid()).network);
+    wait_for_end(first);
+    let second = started(1);
+    main.wait_for("sh: gives bytes");
+    assert_eq!(main.terminate().code(), Some(0));
+    wait_for_end(second);
 }
 
 /// What it says of its end is not believed: see halves.rs for its codes.

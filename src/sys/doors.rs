@@ -119,20 +119,25 @@ pub fn close(links: Option<[UnixStream; 2]>) {
 pub fn open(door: Door, path: &Path) -> io::Result<File> {
     let links = match ASKED.get() {
         Some(Some(links)) => links,
-        Some(None) => return File::open(path),
+        Some(None) => return open_by_path(path),
         None => {
             note(door, path);
-            return File::open(path);
+            return open_by_path(path);
         }
     };
     let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     let is_it = |(for_what, noted): &(Door, PathBuf)| *for_what == door && noted == path;
     let number = noted.iter().position(is_it).and_then(|n| u32::try_from(n).ok());
     drop(noted);
-    let Some(number) = number else { return File::open(path) };
+    let Some(number) = number else { return open_by_path(path) };
     let mut link = links[door as usize].lock().unwrap_or_else(PoisonError::into_inner);
     link.write_all(&number.to_ne_bytes())?;
     receive(&link)
+}
+
+/// A serial line does not become our terminal, whose bytes would be our signals.
+fn open_by_path(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY).open(path)
 }
 
 /// Opens what is asked for, until nobody asks any more.
@@ -163,7 +168,7 @@ fn open_here((door, path): (Door, PathBuf)) -> io::Result<File> {
     }
     if door == Door::Source {
         // A FIFO waits for its writer.
-        return File::open(path);
+        return open_by_path(&path);
     }
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     match file.metadata()?.is_file() {
