@@ -424,8 +424,9 @@ fn what_a_command_started_ends_with_a_half_that_is_killed() {
     let upstream = format!(
         "user = \"nobody\"\n[[upstream]]\ncommand = [\"sh\", \"-c\", {script:?}]\nname = \"sh\"\n"
     );
-    let fifo = "type = \"fifo\"\npath = \"fifo\"";
-    let mut main = Process::start(client(dir.path(), &upstream, fifo).current_dir(dir.path()));
+    let sink_dir = tempfile::tempdir().unwrap();
+    let fifo = format!("type = \"fifo\"\npath = {:?}", sink_dir.path().join("fifo"));
+    let mut main = Process::start(&mut client(dir.path(), &upstream, &fifo));
     let started = |round: usize| {
         wait::until("a command", wait::PATIENCE, || {
             let text = fs::read_to_string(&pids).ok()?;
@@ -476,19 +477,82 @@ fn no_file_is_opened_by_a_way_that_the_user_can_change() {
     chown(&folder, Some(NOBODY), None).unwrap();
     main.signal(libc::SIGHUP);
     let line = main.wait_for_after(mark, "clients.toml is not opened again");
-    assert!(line.contains(&format!("`user` can change {} now", folder.display())), "{line}");
+    assert!(line.contains(&format!("`user` can change {},", folder.display())), "{line}");
     main.wait_for_after(mark, "nothing is reloaded");
     assert_eq!(main.terminate().code(), Some(0));
     let refused = finish(&mut site.server_command());
     assert_eq!(refused.code, Some(3), "{refused:?}");
     let sentence = format!(
-        "user = \"nobody\": that user can change {}, which is on the way to {}",
+        "`user` can change {}, which is on the way to {}",
         folder.display(),
         site.path("clients.toml").display()
     );
     assert!(refused.stderr.contains(&sentence), "{refused:?}");
     chown(&folder, Some(0), None).unwrap();
     assert_eq!(site.start_server().terminate().code(), Some(0));
+}
+
+#[test]
+fn nothing_is_made_by_a_way_that_the_user_can_change() {
+    let (site, _feed) = numbered_site();
+    let folder = site.path("lent");
+    fs::create_dir(&folder).unwrap();
+    chown(&folder, Some(NOBODY), None).unwrap();
+    let weak = format!("`user` can change {}, which is on the way to", folder.display());
+    let path = folder.join("socket");
+    let site = site.server(&format!("tap-socket = {path:?}"));
+    let site = site.server(&format!("status-socket = {path:?}"));
+    // All others are still served.
+    let mut main = site.start_server();
+    for part in ["`netrng tap` will find no server at", "`netrng status` will find nobody at"] {
+        let line = main.wait_for(part);
+        assert!(line.contains(&weak), "{line}");
+    }
+    assert_eq!(main.terminate().code(), Some(0));
+    let site = site.listener(&format!("protocol = \"egd\"\npath = {path:?}"));
+    let refused = finish(&mut site.server_command());
+    assert_eq!(refused.code, Some(6), "{refused:?}");
+    assert!(refused.stderr.contains(&weak), "{refused:?}");
+
+    let fifo = format!("type = \"fifo\"\npath = {path:?}");
+    let upstream = format!("user = \"nobody\"\n{URANDOM}");
+    let refused = finish(&mut client(&site.path(""), &upstream, &fifo));
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.stderr.contains(&weak), "{refused:?}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+/// Whoever owns the folder, `user` or not: the socket has its rights from its first moment, and
+/// what is put in its place gets none.
+#[test]
+fn a_symlink_in_the_place_of_a_socket_changes_no_other_file() {
+    let site = Site::new("/dev/urandom");
+    let victim = site.write_secret("victim", "root's");
+    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+    let tap = site.path("tap.sock");
+    // Between bind(2) and what follows there is time for whoever looks.
+    let options = ["-e", "trace=bind", "-e", "inject=bind:delay_exit=300000"];
+    let log = site.path("trace");
+    let server = Process::start(&mut traced(&site.server_command(), &options, &log));
+    wait::until_true("the socket", || tap.exists());
+    assert_eq!(mode(&tap), 0o666, "before anything else was done");
+    std::os::unix::fs::symlink(&victim, site.path("link")).unwrap();
+    fs::rename(site.path("link"), &tap).unwrap();
+    server.wait_for(READY);
+    assert!(fs::symlink_metadata(&tap).unwrap().is_symlink());
+    assert_eq!(mode(&victim), 0o600);
+}
+
+#[test]
+fn a_fifo_that_somebody_else_has_made_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    finish(command("mkfifo").args(["-m", "600"]).arg(&path)).success();
+    chown(&path, Some(NOBODY), None).unwrap();
+    let fifo = format!("type = \"fifo\"\npath = {path:?}");
+    let refused = finish(&mut client(dir.path(), URANDOM, &fifo));
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.stderr.contains("it is another user's"), "{refused:?}");
 }
 
 /// Who is started with SIGCHLD ignored gets no status of its children, unless it minds that.

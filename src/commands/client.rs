@@ -54,16 +54,17 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
              a program",
         ));
     }
+    let user = config.user.as_deref().map(halves::look_up).transpose()?;
     // Whoever runs until the kernel is seeded may do so beside the daemon proper.
     let socket = config.status_socket.as_deref().filter(|_| until == Until::Stopped);
     let (_status_socket, status_listener) =
-        socket.and_then(|path| client_status::open(path, config.user.as_deref())).unzip();
+        socket.and_then(|path| client_status::open(path, user.as_ref())).unzip();
     let needs = match (&config.sink, until) {
         (Sink::Stdout, _) => NeedsRoot::Never,
         (_, Until::Stopped) => NeedsRoot::Sink,
         (_, Until::Seeded) => NeedsRoot::SinkUntilSeeded,
     };
-    let Some(part) = halves::part(config.user.as_deref(), needs)? else { return Ok(()) };
+    let Some(part) = halves::part(user.as_ref(), needs)? else { return Ok(()) };
     let (stop_signal, reload_signal) = (part.stop, part.reload);
     let hangup = move || {
         while signals::wait(&reload_signal) {

@@ -80,61 +80,52 @@ pub enum NeedsRoot {
     Files,
 }
 
-/// Parts this process in two, if the configuration names a `user` to whom it is not reduced
-/// yet. Where root's rights are not needed any more it becomes that user as a whole. `None`: this was the
-/// process that watched over two halves, and all has ended.
+/// Parts this process in two, if there is a user (see [`look_up`]) to whom it is not reduced yet.
+/// Where root's rights are not needed any more it becomes that user as a whole. `None`: this was
+/// the process that watched over two halves, and all has ended.
 ///
 /// To be called before there is any other thread.
 ///
 /// # Errors
-/// A sentence and a code: there is no such user, we may not become it, it could lead root to
-/// another file, a half's own failure.
-pub fn part(name: Option<&str>, needs: NeedsRoot) -> Result<Option<Part>, Failure> {
-    if let Some(name) = name {
-        let user = look_up(name)?;
+/// A sentence and a code: the user could lead root to another file, a half's own failure.
+pub fn part(user: Option<&User>, needs: NeedsRoot) -> Result<Option<Part>, Failure> {
+    if let Some(user) = user {
         if user.uid() == NOBODY_UID {
-            warn!("user = \"{name}\": other services run as that user too; give netrng its own");
+            warn!("user = \"{user}\": other services run as that user too; give netrng its own");
         }
         if !user.is_us() && needs != NeedsRoot::Never {
             if needs == NeedsRoot::Files {
-                doors::guard_against(&user).map_err(|weak| weak_way(name, &weak))?;
+                doors::check_noted().map_err(|weak| Failure::new(Exit::Config, weak))?;
             }
-            return watch_over_halves(&user, needs);
+            return watch_over_halves(user, needs);
         }
         if !user.is_us() {
-            assume(&user)?;
+            assume(user)?;
         }
     }
     let (stop, reload) = (signals::stop()?, signals::reload()?);
     Ok(Some(Part { half: Half::Whole, stop, reload, is_restarted: false }))
 }
 
-/// The user of that name, if it is one that can be become.
+/// The user of that name, if it is one that can be become. From now on nothing is opened or made
+/// by a way that this user can change.
 ///
 /// # Errors
 /// A sentence: there is no such user, it is root, or we may not become it.
 pub(super) fn look_up(name: &str) -> Result<User, Failure> {
     let user = find(name)?;
-    if !user.is_us() && !sys::harden::is_root() {
+    if user.is_us() {
+        return Ok(user);
+    }
+    if !sys::harden::is_root() {
         return Err(wrong(
             name,
             "only root can become another user; start netrng as root or as that user, or \
              remove the key",
         ));
     }
+    doors::guard_against(&user);
     Ok(user)
-}
-
-fn weak_way(name: &str, doors::WeakWay { folder, path }: &doors::WeakWay) -> Failure {
-    let (folder, path) = (folder.display(), path.display());
-    Failure::new(
-        Exit::Config,
-        format_args!(
-            "user = \"{name}\": that user can change {folder}, which is on the way to {path}, and so \
-         have root open any other file: make {folder} root's alone to write (chown root, chmod \
-         go-w), or keep the file elsewhere"
-        ),
-    )
 }
 
 /// The user of that name, whoever asks.

@@ -186,6 +186,17 @@ pub fn wait_without_reaping(pid: u32) -> io::Result<()> {
     }
 }
 
+/// Has `make` make a file that group and others may use as `mode` says at most, from its first
+/// moment. Holds for all threads meanwhile; the owner's rights stay as they are.
+pub fn with_permissions<T>(mode: u32, make: impl FnOnce() -> T) -> T {
+    // SAFETY: takes an integer only, and cannot fail.
+    let before = unsafe { libc::umask(!mode as libc::mode_t & 0o077) };
+    let made = make();
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    made
+}
+
 /// Whether an open descriptor is a regular file that group or others may read.
 pub fn is_open_to_others(fd: std::os::fd::BorrowedFd<'_>) -> bool {
     use std::os::unix::fs::MetadataExt;
