@@ -248,7 +248,7 @@ fn waiting_for_an_initialised_generator_ends_both_halves() {
         (Process::start(&mut traced(&client, &options, &log)), Trace(log), dir)
     };
     let (mut main, trace, _dir) = waiting("inject=getrandom:error=EAGAIN");
-    trace.wait_for("RNDADDENTROPY", 2);
+    trace.wait_for("entropy_count=256", 2);
     let halves = Halves::of(main.pid());
     assert_eq!(main.terminate().code(), Some(7));
     wait_for_end(halves.all());
@@ -270,7 +270,7 @@ fn waiting_for_an_initialised_generator_ends_both_halves() {
     let (mut main, trace, _dir) = waiting("inject=getrandom:error=EAGAIN:when=1..10");
     main.wait_for("the kernel's generator is initialised; stopping");
     assert_eq!(main.wait(wait::PATIENCE).code(), Some(0));
-    trace.wait_for("RNDADDENTROPY", 1);
+    trace.wait_for("entropy_count=256", 1);
 }
 
 #[test]

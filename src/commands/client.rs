@@ -9,16 +9,18 @@ use crate::config::ClientConfig;
 use crate::hop;
 use crate::sample::Sample;
 use crate::sink::{self, Intake, Sink, SinkError};
-use crate::sys;
 use crate::sys::latch::{Latch, Trigger, latch};
 use crate::sys::thread::spawn;
+use crate::sys::{self, pool};
 use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
 use ::log::{Level, debug, info, log, warn};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick};
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -46,6 +48,9 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
     if until == Until::Seeded && sys::random::kernel_is_seeded() {
         info!("the kernel's generator is initialised");
         return Ok(());
+    }
+    if until == Until::Seeded {
+        warn_if_nothing_counts(&config.sink);
     }
     if config.sink == Sink::Stdout && std::io::stdout().is_terminal() {
         return Err(Failure::new(
@@ -112,6 +117,25 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
         true => Ok(()),
         false => halves::check_seeded(),
     }
+}
+
+/// For who waits for the kernel's generator: what is fed without credit does not initialise it.
+fn warn_if_nothing_counts(sink: &Sink) {
+    let Sink::Kernel { credit, .. } = sink else { return };
+    // No bit, to hear whether we may.
+    let ask = |random: File| pool::add_entropy(random.as_fd(), &[0; pool::FEED_LEN], 0);
+    let refused = File::open("/dev/random").and_then(ask).err();
+    let why = if *credit <= 0.0 {
+        "credit = 0"
+    } else if refused.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        "that takes root or CAP_SYS_ADMIN"
+    } else {
+        return;
+    };
+    warn!(
+        "--wait-seeded: the kernel counts nothing of what we give ({why}), so others have to \
+         initialise its generator"
+    );
 }
 
 /// How the feeding ended; see [`sink::Feed`].
