@@ -136,17 +136,13 @@ fn who_waits_hears_that_what_it_gives_does_not_count() {
     let dir = tempfile::tempdir().unwrap();
     let upstream = numbered_upstream(dir.path());
     let powerless = ["setpriv", "--bounding-set", "-sys_admin", "--"];
-    for (by, credit, why) in [
-        (&powerless[..0], 0, "credit = 0"),
-        (&powerless[..], 4, "that takes root or CAP_SYS_ADMIN"),
-    ] {
+    for (by, credit) in [(&powerless[..0], 0), (&powerless[..], 4)] {
         let netrng = client(dir.path(), &upstream, &format!("{KERNEL}\ncredit = {credit}"));
         let mut command = command("env");
         command.args(by).arg(netrng.get_program()).args(netrng.get_args()).arg("--wait-seeded");
         let inject = ["-e", "trace=getrandom", "-e", "inject=getrandom:error=EAGAIN"];
         let (mut client, _trace) = watch(&command, &inject, dir.path());
-        let line = client.wait_for("--wait-seeded: the kernel counts nothing of what we give");
-        assert!(line.contains(why), "{line}");
+        client.wait_for("--wait-seeded: the kernel counts nothing of what we give");
         client.wait_for("will draw from");
         assert_eq!(client.terminate().code(), Some(7));
     }

@@ -125,17 +125,13 @@ fn warn_if_nothing_counts(sink: &Sink) {
     // No bit, to hear whether we may.
     let ask = |random: File| pool::add_entropy(random.as_fd(), &[0; pool::FEED_LEN], 0);
     let refused = File::open("/dev/random").and_then(ask).err();
-    let why = if *credit <= 0.0 {
-        "credit = 0"
-    } else if refused.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
-        "that takes root or CAP_SYS_ADMIN"
-    } else {
-        return;
-    };
-    warn!(
-        "--wait-seeded: the kernel counts nothing of what we give ({why}), so others have to \
-         initialise its generator"
-    );
+    let is_refused = refused.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    if *credit <= 0.0 || is_refused {
+        warn!(
+            "--wait-seeded: the kernel counts nothing of what we give, for which it takes \
+             `credit` and root or CAP_SYS_ADMIN: others have to initialise its generator"
+        );
+    }
 }
 
 /// How the feeding ended; see [`sink::Feed`].

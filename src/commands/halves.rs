@@ -80,7 +80,7 @@ pub enum NeedsRoot {
     Files,
 }
 
-/// Parts this process in two, if there is a user (see [`look_up`]) to whom it is not reduced yet.
+/// Parts this process in two, if there is a user (see `look_up`) to whom it is not reduced yet.
 /// Where root's rights are not needed any more it becomes that user as a whole. `None`: this was
 /// the process that watched over two halves, and all has ended.
 ///

@@ -120,8 +120,9 @@ pub fn reap(pid: u32) -> io::Result<ExitStatus> {
 /// then no other session has its number. Where no `/proc` lists the processes, they live on.
 fn end_session(pid: u32) {
     for _ in 0..SESSION_LOOKS_MAX {
+        let Ok(processes) = fs::read_dir("/proc") else { return };
         let mut is_empty = true;
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        for entry in processes.flatten() {
             let number = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
             let Some(member) = number.filter(|number| *number != pid) else { continue };
             // SAFETY: takes integers only.
