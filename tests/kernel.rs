@@ -11,7 +11,7 @@ use std::process::Command;
 use support::ledger::{Ledger, Numbered};
 use support::numbered::byte_at;
 use support::process::{Process, command, finish};
-use support::rngd::{CREDIT, Rngd, is_alive};
+use support::rngd::{Rngd, is_alive};
 use support::ssh::client;
 use support::trace::{HEX, Trace, quoted_bytes, traced};
 use support::wait;
@@ -21,6 +21,7 @@ const BLOCK: usize = 2500;
 const FEED: usize = 64;
 const FEEDS: usize = BLOCK / FEED;
 const FILE_LEN: usize = 1 << 20;
+const CREDITED: &str = "RNDADDENTROPY, {entropy_count=256";
 const KERNEL: &str = "type = \"kernel\"\ninterval = \"1 s\"";
 
 /// A file of the numbered stream and the upstream that gives it.
@@ -135,7 +136,7 @@ fn waiting_for_an_initialised_generator_ends_with_it() {
     let (mut client, trace) = watch(&waiting(dir.path()), &inject, dir.path());
     client.wait_for("the kernel's generator is initialised; stopping");
     assert_eq!(client.wait(wait::PATIENCE).code(), Some(0));
-    trace.wait_for(CREDIT, 1);
+    trace.wait_for(CREDITED, 1);
     // Of a call that another thread interrupted, the second line has the flags.
     let text = trace.text();
     let mut calls = text.lines().filter(|line| {
@@ -148,9 +149,28 @@ fn waiting_for_an_initialised_generator_ends_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let inject = ["-e", "trace=getrandom,ioctl", "-e", "inject=getrandom:error=EAGAIN"];
     let (mut client, trace) = watch(&waiting(dir.path()), &inject, dir.path());
-    trace.wait_for(CREDIT, 2);
+    trace.wait_for(CREDITED, 2);
     assert_eq!(client.terminate().code(), Some(7));
-    assert!(client.log_at_end().contains("stopped before the kernel's generator"));
+    let log = client.log_at_end();
+    assert!(log.contains("stopped before the kernel's generator"));
+    assert!(!log.contains("--wait-seeded"), "{log}");
+}
+
+#[test]
+fn who_waits_hears_that_what_it_gives_does_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let upstream = numbered_upstream(dir.path());
+    let powerless = ["setpriv", "--bounding-set", "-sys_admin", "--"];
+    for (by, credit) in [(&powerless[..0], 0), (&powerless[..], 4)] {
+        let netrng = client(dir.path(), &upstream, &format!("{KERNEL}\ncredit = {credit}"));
+        let mut command = command("env");
+        command.args(by).arg(netrng.get_program()).args(netrng.get_args()).arg("--wait-seeded");
+        let inject = ["-e", "trace=getrandom", "-e", "inject=getrandom:error=EAGAIN"];
+        let (mut client, _trace) = watch(&command, &inject, dir.path());
+        client.wait_for("--wait-seeded: the kernel counts nothing of what we give");
+        client.wait_for("will draw from");
+        assert_eq!(client.terminate().code(), Some(7));
+    }
 }
 
 fn start_rngd(program: &Path, variant: &Rngd, fifo: &Path) -> Process {

@@ -249,16 +249,29 @@ fn waiting_for_an_initialised_generator_ends_both_halves() {
         (Process::start(&mut traced(&client, &options, &log)), Trace(log), dir)
     };
     let (mut main, trace, _dir) = waiting("inject=getrandom:error=EAGAIN");
-    trace.wait_for("RNDADDENTROPY", 2);
+    trace.wait_for("entropy_count=256", 2);
     let halves = Halves::of(main.pid());
     assert_eq!(main.terminate().code(), Some(7));
     wait_for_end(halves.all());
     assert_eq!(main.log_at_end().matches("stopped before the kernel's generator").count(), 1);
 
+    // Stopped while there are no halves.
+    let (mut main, _trace, _dir) = waiting("inject=getrandom:error=EAGAIN");
+    loop {
+        let mark = main.mark();
+        kill(Halves::of(main.pid()).network);
+        let line = main.wait_for_after(mark, "both halves start again in");
+        let delay_ms = line.split_whitespace().rev().nth(1).unwrap().parse::<u64>().unwrap();
+        if delay_ms >= 500 {
+            break;
+        }
+    }
+    assert_eq!(main.terminate().code(), Some(7));
+
     let (mut main, trace, _dir) = waiting("inject=getrandom:error=EAGAIN:when=1..10");
     main.wait_for("the kernel's generator is initialised; stopping");
     assert_eq!(main.wait(wait::PATIENCE).code(), Some(0));
-    trace.wait_for("RNDADDENTROPY", 1);
+    trace.wait_for("entropy_count=256", 1);
 }
 
 #[test]
@@ -350,7 +363,7 @@ fn a_half_that_is_told_to_end_before_it_can_hear_ends_all_the_same() {
     let site = site_of_two(Path::new("/dev/urandom"));
     let log = site.path("trace");
     // The first that a half does, prolonged.
-    let options = ["-e", "trace=setpgid,kill", "-e", "inject=setpgid:delay_exit=700000"];
+    let options = ["-e", "trace=setsid,kill", "-e", "inject=setsid:delay_exit=700000"];
     let mut main = Process::start(&mut traced(&site.server_command(), &options, &log));
     let halves = || Some(children(main.pid())).filter(|all| all.len() == 2);
     let halves = wait::until("both halves", wait::PATIENCE, halves);
@@ -370,6 +383,67 @@ fn a_half_that_is_told_to_end_before_it_can_hear_ends_all_the_same() {
     }
 }
 
+fn kill_by(signal: &str, pid: u32) {
+    finish(command("kill").args([signal, &pid.to_string()])).success();
+}
+
+/// It ends with code 0, as if it had been told to by us.
+#[test]
+fn a_half_that_takes_sigterm_from_somebody_else_comes_back_with_the_other() {
+    let site = site_of_two(Path::new("/dev/urandom"));
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = format!("type = \"fifo\"\npath = {:?}", dir.path().join("fifo"));
+    let upstream = format!("user = \"nobody\"\n{URANDOM}");
+    for round in 0..6 {
+        let client = Process::start(&mut client(dir.path(), &upstream, &fifo));
+        for (mut main, well) in [(client, "gives bytes"), (site.spawn_server(), READY)] {
+            main.wait_for(well);
+            let first = Halves::of(main.pid());
+            let (name, pid) = [("root", first.root), ("network", first.network)][round % 2];
+            let mark = main.mark();
+            kill_by("-TERM", pid);
+            let line = main.wait_for_after(mark, "both halves start again in");
+            assert!(line.contains(&format!("the {name} half exited with code 0;")), "{line}");
+            main.wait_for_after(mark, well);
+            let second = Halves::of(main.pid());
+            assert!(first.all().iter().all(|pid| !second.all().contains(pid)), "{second:?}");
+            assert_eq!(main.terminate().code(), Some(0));
+        }
+    }
+}
+
+#[test]
+fn what_a_command_started_ends_with_a_half_that_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    chown(dir.path(), Some(NOBODY), None).unwrap();
+    let pids = dir.path().join("pids");
+    // The kernel tells the command itself of its half's end, but not its children.
+    let script = format!(
+        "trap '' TERM; sleep 1000 & echo $$ $! >> {}; while :; do head -c 4096 /dev/urandom; done",
+        pids.display()
+    );
+    let upstream = format!(
+        "user = \"nobody\"\n[[upstream]]\ncommand = [\"sh\", \"-c\", {script:?}]\nname = \"sh\"\n"
+    );
+    let sink_dir = tempfile::tempdir().unwrap();
+    let fifo = format!("type = \"fifo\"\npath = {:?}", sink_dir.path().join("fifo"));
+    let mut main = Process::start(&mut client(dir.path(), &upstream, &fifo));
+    let started = |round: usize| {
+        wait::until("a command", wait::PATIENCE, || {
+            let text = fs::read_to_string(&pids).ok()?;
+            let line = text.lines().nth(round).filter(|_| text.ends_with('\n'))?;
+            Some(line.split(' ').map(|pid| pid.parse::<u32>().unwrap()).collect::<Vec<_>>())
+        })
+    };
+    let first = started(0);
+    kill(Halves::of(main.pid()).network);
+    wait_for_end(first);
+    let second = started(1);
+    main.wait_for("sh: gives bytes");
+    assert_eq!(main.terminate().code(), Some(0));
+    wait_for_end(second);
+}
+
 /// What it says of its end is not believed: see halves.rs for its codes.
 #[test]
 fn a_network_half_that_ends_by_itself_is_started_again_once_it_was_well() {
@@ -384,39 +458,6 @@ fn a_network_half_that_ends_by_itself_is_started_again_once_it_was_well() {
     main.wait_for("the network half exited with code 1; both halves start again in");
     client.wait_for("gives bytes again");
     assert_eq!(main.terminate().code(), Some(0));
-}
-
-#[test]
-fn no_file_is_opened_by_a_way_that_the_user_can_change() {
-    let (site, _feed) = numbered_site();
-    let folder = site.path("lent");
-    fs::create_dir(&folder).unwrap();
-    let clients = folder.join("clients.toml");
-    fs::write(&clients, "").unwrap();
-    fs::remove_file(site.path("clients.toml")).unwrap();
-    std::os::unix::fs::symlink(&clients, site.path("clients.toml")).unwrap();
-    // By a symlink of root's own it may go.
-    let mut main = site.start_server();
-    let mark = main.mark();
-    main.signal(libc::SIGHUP);
-    main.wait_for_after(mark, "reloaded: 0 clients");
-    // What was safe at the start is looked at again.
-    chown(&folder, Some(NOBODY), None).unwrap();
-    main.signal(libc::SIGHUP);
-    let line = main.wait_for_after(mark, "clients.toml is not opened again");
-    assert!(line.contains(&format!("`user` can change {} now", folder.display())), "{line}");
-    main.wait_for_after(mark, "nothing is reloaded");
-    assert_eq!(main.terminate().code(), Some(0));
-    let refused = finish(&mut site.server_command());
-    assert_eq!(refused.code, Some(3), "{refused:?}");
-    let sentence = format!(
-        "user = \"nobody\": that user can change {}, which is on the way to {}",
-        folder.display(),
-        site.path("clients.toml").display()
-    );
-    assert!(refused.stderr.contains(&sentence), "{refused:?}");
-    chown(&folder, Some(0), None).unwrap();
-    assert_eq!(site.start_server().terminate().code(), Some(0));
 }
 
 /// Who is started with SIGCHLD ignored gets no status of its children, unless it minds that.

@@ -271,7 +271,12 @@ fn a_user_without_a_home_hears_what_ssh_lacks() {
 
 #[test]
 fn a_tap_that_is_cut_in_the_middle_comes_back_and_no_byte_comes_twice() {
-    let board = Board::new(&["alice"]);
+    for host in [Host::openssh(), Host::dropbear()] {
+        cut_in_the_middle(&Board::behind(host, &["alice"]));
+    }
+}
+
+fn cut_in_the_middle(board: &Board) {
     board.feed.set_pace(200_000);
     let mut server = board.site.start_server();
     let mut client = board.start("alice", Stdout::Keep);
@@ -395,7 +400,12 @@ fn a_user_without_a_home_gets_through_with_files_of_roots() {
 
 #[test]
 fn a_tap_takes_two_samples_ahead_of_a_sink_that_waits() {
-    let board = Board::new(&["alice"]);
+    for host in [Host::openssh(), Host::dropbear()] {
+        two_samples_ahead(&Board::behind(host, &["alice"]));
+    }
+}
+
+fn two_samples_ahead(board: &Board) {
     let server = board.site.start_server();
     let stocked = board.feed.taken_at_rest();
     let blocked = board.start("alice", Stdout::Blocked);

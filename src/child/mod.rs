@@ -215,8 +215,9 @@ fn start(
         let Some(process) = process.wait(Duration::MAX) else { return };
         let status = reap(process, &reaped);
         let last_line = last_line.wait(LAST_WORDS_PATIENCE).flatten();
-        exit_giver.give(Exit { status, last_line });
+        // Before the exit: whoever has that would find the child not gone, and end it once more.
         drop(trigger);
+        exit_giver.give(Exit { status, last_line });
     };
     spawn("child end", Box::new(wait))?;
 
@@ -362,6 +363,15 @@ mod tests {
         assert!(took >= TERMINATE_PATIENCE, "killed before its time: {took:?}");
         assert_eq!(exit.status.and_then(|status| status.signal()), Some(libc::SIGKILL));
         assert!(vanishes(&grandchild), "{grandchild} runs on");
+    }
+
+    #[test]
+    fn whose_exit_is_known_is_gone() {
+        for _ in 0..100 {
+            let (child, _lines) = shell("exit 0");
+            assert!(child.wait(Duration::from_secs(5)).is_some());
+            assert!(child.gone().is_released(), "dropping it would end it once more");
+        }
     }
 
     #[test]

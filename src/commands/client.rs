@@ -9,16 +9,18 @@ use crate::config::ClientConfig;
 use crate::hop;
 use crate::sample::Sample;
 use crate::sink::{self, Intake, Sink, SinkError};
-use crate::sys;
 use crate::sys::latch::{Latch, Trigger, latch};
 use crate::sys::thread::spawn;
+use crate::sys::{self, pool};
 use crate::wire::CodecError;
 use crate::wire::hedge::Hedge;
 use crate::wire::native::Initiator;
 use ::log::{Level, debug, info, log, warn};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick};
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -47,6 +49,9 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
         info!("the kernel's generator is initialised");
         return Ok(());
     }
+    if until == Until::Seeded {
+        warn_if_nothing_counts(&config.sink);
+    }
     if config.sink == Sink::Stdout && std::io::stdout().is_terminal() {
         return Err(Failure::new(
             Exit::Sink,
@@ -54,12 +59,17 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
              a program",
         ));
     }
+    let user = config.user.as_deref().map(halves::look_up).transpose()?;
     // Whoever runs until the kernel is seeded may do so beside the daemon proper.
     let socket = config.status_socket.as_deref().filter(|_| until == Until::Stopped);
     let (_status_socket, status_listener) =
-        socket.and_then(|path| client_status::open(path, config.user.as_deref())).unzip();
-    let needs = if config.sink == Sink::Stdout { NeedsRoot::Never } else { NeedsRoot::Sink };
-    let Some(part) = halves::part(config.user.as_deref(), needs)? else { return Ok(()) };
+        socket.and_then(|path| client_status::open(path, user.as_ref())).unzip();
+    let needs = match (&config.sink, until) {
+        (Sink::Stdout, _) => NeedsRoot::Never,
+        (_, Until::Stopped) => NeedsRoot::Sink,
+        (_, Until::Seeded) => NeedsRoot::SinkUntilSeeded,
+    };
+    let Some(part) = halves::part(user.as_ref(), needs)? else { return Ok(()) };
     let (stop_signal, reload_signal) = (part.stop, part.reload);
     let hangup = move || {
         while signals::wait(&reload_signal) {
@@ -103,11 +113,25 @@ pub fn run(config: ClientConfig, until: Until) -> Result<(), Failure> {
     if let Some(fetchers) = fetchers {
         fetchers.wait(END_PATIENCE);
     }
-    if !ended? && until == Until::Seeded && !sys::random::kernel_is_seeded() {
-        let text = "stopped before the kernel's generator was initialised";
-        return Err(Failure::new(Exit::NotSeeded, text));
+    match ended? || until == Until::Stopped {
+        true => Ok(()),
+        false => halves::check_seeded(),
     }
-    Ok(())
+}
+
+/// For who waits for the kernel's generator: what is fed without credit does not initialise it.
+fn warn_if_nothing_counts(sink: &Sink) {
+    let Sink::Kernel { credit, .. } = sink else { return };
+    // No bit, to hear whether we may.
+    let ask = |random: File| pool::add_entropy(random.as_fd(), &[0; pool::FEED_LEN], 0);
+    let refused = File::open("/dev/random").and_then(ask).err();
+    let is_refused = refused.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    if *credit <= 0.0 || is_refused {
+        warn!(
+            "--wait-seeded: the kernel counts nothing of what we give, for which it takes \
+             `credit` and root or CAP_SYS_ADMIN: others have to initialise its generator"
+        );
+    }
 }
 
 /// How the feeding ended; see [`sink::Feed`].
@@ -163,7 +187,15 @@ fn start(
 fn give(link: UnixStream, samples: Receiver<Sample>, stop: Latch) -> io::Result<FeedEnded> {
     let (sender, ended) = crossbeam_channel::bounded(1);
     let work = move || {
-        let given = hop::give(&link, &samples, &stop);
+        let given = match hop::give(&link, &samples, &stop) {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+            _ => {
+                // The other one may have ended. Who watches over both ends this one as well, and
+                // must not find it gone first: then it would be the culprit.
+                let _ = stop.receiver().recv();
+                Ok(())
+            }
+        };
         let _ = sender.send(given.map_err(SinkError::System));
     };
     spawn("give", Box::new(work))?;

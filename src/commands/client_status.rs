@@ -10,7 +10,7 @@ use crate::moment::Moment;
 use crate::sink::{self, FeedStatus, Figures};
 use crate::status::{self, Row, Snapshot, Value};
 use crate::sys;
-use crate::sys::privilege::find_user;
+use crate::sys::privilege::User;
 use crate::sys::thread::spawn;
 use crate::wire::http::HttpServer;
 use crate::wire::{Reply, Request, ServerCodec};
@@ -30,10 +30,8 @@ const ERROR_LEN: usize = 512;
 const READ_LEN: usize = 1024;
 
 /// Makes the socket where `netrng status` asks. Without it the daemon does its work as well.
-pub(super) fn open(path: &Path, user: Option<&str>) -> Option<(SocketFile, UnixListener)> {
-    // Whether there is such a user is found out elsewhere.
-    let owner = user.and_then(|name| find_user(name).ok().flatten());
-    match SocketFile::make(path, 0o660, owner.as_ref()) {
+pub(super) fn open(path: &Path, user: Option<&User>) -> Option<(SocketFile, UnixListener)> {
+    match SocketFile::make(path, 0o660, user) {
         Ok(made) => {
             info!("listening on {} (status)", path.display());
             Some(made)

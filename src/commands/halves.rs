@@ -6,7 +6,8 @@
 //! `server`'s.
 //!
 //! A half that a signal ended is started again, and the other one with it: a link that broke in
-//! the middle of a sample is no link. The root half that ended by itself with a code had its
+//! the middle of a sample is no link. So is one that took SIGTERM from somebody else and ended as
+//! if we had told it to, with code 0. The root half that ended by itself with another code had its
 //! reason, and all ends with that code, as it does where there is one process only. The network
 //! half is not believed: whoever took it over could end netrng for good, by a code after which
 //! service managers start nothing again. If it was well once, it is started again whatever its
@@ -73,65 +74,58 @@ pub enum NeedsRoot {
     Never,
     /// For the sink.
     Sink,
+    /// For the sink, until the kernel's generator is initialised: that half ends by itself then.
+    SinkUntilSeeded,
     /// For files that are opened again, as the other half asks.
     Files,
 }
 
-/// Parts this process in two, if the configuration names a `user` to whom it is not reduced
-/// yet. Where root's rights are not needed any more it becomes that user as a whole. `None`: this was the
-/// process that watched over two halves, and all has ended.
+/// Parts this process in two, if there is a user (see `look_up`) to whom it is not reduced yet.
+/// Where root's rights are not needed any more it becomes that user as a whole. `None`: this was
+/// the process that watched over two halves, and all has ended.
 ///
 /// To be called before there is any other thread.
 ///
 /// # Errors
-/// A sentence and a code: there is no such user, we may not become it, it could lead root to
-/// another file, a half's own failure.
-pub fn part(name: Option<&str>, needs: NeedsRoot) -> Result<Option<Part>, Failure> {
-    if let Some(name) = name {
-        let user = look_up(name)?;
+/// A sentence and a code: the user could lead root to another file, a half's own failure.
+pub fn part(user: Option<&User>, needs: NeedsRoot) -> Result<Option<Part>, Failure> {
+    if let Some(user) = user {
         if user.uid() == NOBODY_UID {
-            warn!("user = \"{name}\": other services run as that user too; give netrng its own");
+            warn!("user = \"{user}\": other services run as that user too; give netrng its own");
         }
         if !user.is_us() && needs != NeedsRoot::Never {
             if needs == NeedsRoot::Files {
-                doors::guard_against(&user).map_err(|weak| weak_way(name, &weak))?;
+                doors::check_noted().map_err(|weak| Failure::new(Exit::Config, weak))?;
             }
-            return watch_over_halves(&user);
+            return watch_over_halves(user, needs);
         }
         if !user.is_us() {
-            assume(&user)?;
+            assume(user)?;
         }
     }
     let (stop, reload) = (signals::stop()?, signals::reload()?);
     Ok(Some(Part { half: Half::Whole, stop, reload, is_restarted: false }))
 }
 
-/// The user of that name, if it is one that can be become.
+/// The user of that name, if it is one that can be become. From now on nothing is opened or made
+/// by a way that this user can change.
 ///
 /// # Errors
 /// A sentence: there is no such user, it is root, or we may not become it.
 pub(super) fn look_up(name: &str) -> Result<User, Failure> {
     let user = find(name)?;
-    if !user.is_us() && !sys::harden::is_root() {
+    if user.is_us() {
+        return Ok(user);
+    }
+    if !sys::harden::is_root() {
         return Err(wrong(
             name,
             "only root can become another user; start netrng as root or as that user, or \
              remove the key",
         ));
     }
+    doors::guard_against(&user);
     Ok(user)
-}
-
-fn weak_way(name: &str, doors::WeakWay { folder, path }: &doors::WeakWay) -> Failure {
-    let (folder, path) = (folder.display(), path.display());
-    Failure::new(
-        Exit::Config,
-        format_args!(
-            "user = \"{name}\": that user can change {folder}, which is on the way to {path}, and so \
-         have root open any other file: make {folder} root's alone to write (chown root, chmod \
-         go-w), or keep the file elsewhere"
-        ),
-    )
 }
 
 /// The user of that name, whoever asks.
@@ -207,7 +201,7 @@ enum Next {
     Again,
 }
 
-fn watch_over_halves(user: &User) -> Result<Option<Part>, Failure> {
+fn watch_over_halves(user: &User, needs: NeedsRoot) -> Result<Option<Part>, Failure> {
     let watch = Watch::start()?;
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
     let mut origin = Origin { parent: std::process::id(), is_restarted: false };
@@ -233,7 +227,8 @@ fn watch_over_halves(user: &User) -> Result<Option<Part>, Failure> {
         let since = sys::now();
         let (cause, was_well) = wait_for_cause(&watch, &root, &network)?;
         let ended = end([root, network])?;
-        match what_next(cause, &ended, was_well) {
+        match what_next(cause, &ended, was_well, needs) {
+            Next::End if cause == Cause::Stop => return stopped(needs),
             Next::End => return Ok(None),
             Next::Fail(exit) => return Err(Failure::new(exit, "")),
             Next::Again => {}
@@ -244,10 +239,30 @@ fn watch_over_halves(user: &User) -> Result<Option<Part>, Failure> {
         let delay = backoff.next_delay(sys::random::jitter());
         tell(cause, &ended, delay);
         if pipe::wait([(watch.stop.as_fd(), Interest::Readable)], Some(sys::now() + delay))?[0] {
-            return Ok(None);
+            return stopped(needs);
         }
         origin.is_restarted = true;
     }
+}
+
+/// All has ended as we were told.
+fn stopped(needs: NeedsRoot) -> Result<Option<Part>, Failure> {
+    if needs == NeedsRoot::SinkUntilSeeded {
+        check_seeded()?;
+    }
+    Ok(None)
+}
+
+/// For the end of who waits for the kernel's generator.
+///
+/// # Errors
+/// It comes too early.
+pub(super) fn check_seeded() -> Result<(), Failure> {
+    if sys::random::kernel_is_seeded() {
+        return Ok(());
+    }
+    let text = "stopped before the kernel's generator was initialised";
+    Err(Failure::new(Exit::NotSeeded, text))
 }
 
 enum Started {
@@ -348,20 +363,20 @@ fn end(halves: [Running; 2]) -> io::Result<[Ended; 2]> {
     Ok([finish(root)?, finish(network)?])
 }
 
-/// `was_well`: the network half was useful once.
-fn what_next(cause: Cause, [root, network]: &[Ended; 2], was_well: bool) -> Next {
+/// `was_well`: the network half was useful once. `needs`: what the root half is there for.
+fn what_next(cause: Cause, [root, network]: &[Ended; 2], was_well: bool, needs: NeedsRoot) -> Next {
     let own_code = |ended: &Ended| ended.status.code().filter(|code| *code != 0);
     match own_code(root).map(Exit::from_code) {
-        // It waited for the kernel's generator and was told to end because the other one had.
-        Some(Exit::NotSeeded) if cause == Cause::Network => {}
+        // It waited for the kernel's generator, and not we told it to end.
+        Some(Exit::NotSeeded) if cause != Cause::Stop => {}
         Some(exit) => return Next::Fail(exit),
         None => {}
     }
-    let was_signal = root.was_signal() || network.was_signal();
-    let is_orderly = cause == Cause::Root && !was_signal;
-    if cause == Cause::Stop || is_orderly {
+    let has_seeded = cause == Cause::Root && needs == NeedsRoot::SinkUntilSeeded;
+    if cause == Cause::Stop || has_seeded && root.status.success() {
         return Next::End;
     }
+    let was_signal = root.was_signal() || network.was_signal();
     if cause == Cause::Network && !was_well && !was_signal && own_code(network).is_some() {
         return Next::Fail(Exit::System);
     }
@@ -369,9 +384,8 @@ fn what_next(cause: Cause, [root, network]: &[Ended; 2], was_well: bool) -> Next
 }
 
 fn tell(cause: Cause, [root, network]: &[Ended; 2], delay: Duration) {
-    // The link breaks first: who hears that may be gone before the one whose end it was.
     let (name, ended) = match cause {
-        Cause::Network if !root.was_signal() => ("network", network),
+        Cause::Network => ("network", network),
         _ => ("root", root),
     };
     let exit = child::Exit { status: Some(ended.status), last_line: None };
@@ -404,7 +418,9 @@ mod tests {
         let well = [0, 0];
         for (cause, root, network, was_well, next) in [
             (Cause::Stop, well, well, true, Next::End),
-            (Cause::Root, well, well, true, Next::End),
+            // Somebody else's SIGTERM.
+            (Cause::Root, well, well, true, Next::Again),
+            (Cause::Root, well, well, false, Next::Again),
             (Cause::Root, [5, 0], well, true, Next::Fail(Exit::Sink)),
             (Cause::Root, [0, SIGKILL], well, true, Next::Again),
             (Cause::Network, well, [0, SIGKILL], true, Next::Again),
@@ -414,15 +430,28 @@ mod tests {
             (Cause::Network, well, well, false, Next::Again),
             (Cause::Network, [0, SIGKILL], [1, 0], false, Next::Again),
             (Cause::Network, [5, 0], well, true, Next::Fail(Exit::Sink)),
-            // --wait-seeded: stopped, and stopped only because the other half fell.
+            // --wait-seeded: stopped by us, by somebody else, and because the other half fell.
             (Cause::Stop, [7, 0], well, true, Next::Fail(Exit::NotSeeded)),
+            (Cause::Root, [7, 0], well, true, Next::Again),
             (Cause::Network, [7, 0], [0, SIGKILL], true, Next::Again),
             // Told to end, it may say what it likes.
             (Cause::Stop, well, [3, 0], true, Next::End),
-            (Cause::Root, well, [3, 0], true, Next::End),
         ] {
-            let found = what_next(cause, &[root, network].map(ended), was_well);
+            let ended = [root, network].map(ended);
+            let found = what_next(cause, &ended, was_well, NeedsRoot::Sink);
             assert_eq!(found, next, "root {root:?}, network {network:?}, well {was_well}");
+        }
+    }
+    #[test]
+    fn a_root_half_that_has_seeded_the_kernel_ends_all_whatever_the_other_says() {
+        for (root, network, next) in [
+            ([0, 0], [0, 0], Next::End),
+            ([0, 0], [3, 0], Next::End),
+            ([0, SIGKILL], [0, 0], Next::Again),
+        ] {
+            let ended = [root, network].map(ended);
+            let found = what_next(Cause::Root, &ended, true, NeedsRoot::SinkUntilSeeded);
+            assert_eq!(found, next, "root {root:?}, network {network:?}");
         }
     }
 }

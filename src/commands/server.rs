@@ -47,7 +47,7 @@ const BACKLOG: i32 = 1024;
 /// A sentence and a code: what cannot be listened on, what the system refuses.
 pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
     // Before anything is said to be listening.
-    config.user.as_deref().map(halves::look_up).transpose()?;
+    let user = config.user.as_deref().map(halves::look_up).transpose()?;
     let mut listeners = Vec::new();
     for listener in listen_all(&config.listen)? {
         info!("listening on {}", listener.local_addr()?);
@@ -59,8 +59,8 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
         listeners.push(open(listener, &mut socket_files)?);
     }
     let _tap_socket = config.tap_socket.as_deref().and_then(|path| open_tap(path, &mut listeners));
-    let user = config.user.as_deref();
-    let status = config.status_socket.as_deref().and_then(|path| client_status::open(path, user));
+    let status = config.status_socket.as_deref();
+    let status = status.and_then(|path| client_status::open(path, user.as_ref()));
     let _status_socket = status.map(|(socket, listener)| {
         let rule = Arc::new(ListenerRule::new(Protocol::Http));
         listeners.push(Listening { socket: Bound::Unix(listener), rule });
@@ -88,7 +88,7 @@ pub fn run(mut config: ServerConfig, path: &Path) -> Result<(), Failure> {
     if let Some((door, path)) = origin.path() {
         doors::note(door, path);
     }
-    let Some(part) = halves::part(config.user.as_deref(), NeedsRoot::Files)? else { return Ok(()) };
+    let Some(part) = halves::part(user.as_ref(), NeedsRoot::Files)? else { return Ok(()) };
     match part.half {
         Half::Root(links) => {
             drop((config, listeners));

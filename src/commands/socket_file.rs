@@ -4,10 +4,13 @@
 //! removed at its end. Who is served decides the daemon, by the user that the kernel says is
 //! there.
 
+use crate::sys::doors;
 use crate::sys::privilege::User;
+use crate::sys::process::with_permissions;
 use socket2::{Domain, SockAddr, Socket, Type};
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -36,17 +39,16 @@ impl SocketFile {
         mode: u32,
         shared_with: Option<&User>,
     ) -> Result<(SocketFile, UnixListener), String> {
+        doors::check_way(path).map_err(|weak| weak.to_string())?;
         clear(path)?;
         let cannot = |error: io::Error| format!("it cannot be made: {error}");
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-            fs::create_dir(folder).map_err(cannot)?;
             // Whatever the umask: all may pass.
-            fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(cannot)?;
+            with_permissions(0o755, || fs::create_dir(folder)).map_err(cannot)?;
         }
-        let listener = listen(path).map_err(cannot)?;
+        let listener = listen(path, mode).map_err(cannot)?;
         let tap_socket =
             SocketFile { path: path.to_owned(), maker: std::process::id(), made: identity(path) };
-        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(cannot)?;
         if let Some(user) = shared_with.filter(|user| !user.is_us()) {
             user.share(path).map_err(cannot)?;
         }
@@ -64,9 +66,14 @@ impl Drop for SocketFile {
     }
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
+/// By no path is anything changed once it is there: somebody could have put another in its place.
+fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
+    // Linux gives the file what the socket has; others go by the umask alone.
+    let _ = File::from(OwnedFd::from(socket.try_clone()?))
+        .set_permissions(Permissions::from_mode(mode));
+    let address = SockAddr::unix(path)?;
+    with_permissions(mode, || socket.bind(&address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

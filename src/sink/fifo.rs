@@ -8,7 +8,8 @@
 
 use super::pump::{Pump, PumpEnd};
 use super::{Context, SinkError};
-use crate::sys::pipe;
+use crate::sys::users::own_uid;
+use crate::sys::{doors, pipe};
 use log::{debug, warn};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -17,9 +18,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Opens the FIFO at `path`, made with mode 0600 if nothing stands there, in a
-/// folder that is made if only that is missing.
+/// folder that is made if only that is missing. One that somebody else has made is not used, nor
+/// is a symlink.
 pub(super) fn open(path: &Path) -> Result<File, SinkError> {
     let failed = |error: io::Error| SinkError::Fifo(path.to_owned(), error);
+    doors::check_way(path).map_err(|weak| failed(io::Error::other(weak.to_string())))?;
     // As /run/netrng, which not every init system makes. If it cannot be had, the FIFO cannot.
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         std::fs::create_dir(folder).map_err(failed)?;
@@ -29,18 +32,23 @@ pub(super) fn open(path: &Path) -> Result<File, SinkError> {
         _ => {}
     }
     // Looked at before it is opened: opening a device can have effects.
-    if !std::fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
+    if !std::fs::symlink_metadata(path).map_err(failed)?.file_type().is_fifo() {
         return Err(SinkError::NotFifo(path.to_owned()));
     }
     let fifo = OpenOptions::new()
         .read(true)
         .write(true)
-        .custom_flags(libc::O_NONBLOCK)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
         .open(path)
         .map_err(failed)?;
     let metadata = fifo.metadata().map_err(failed)?;
     if !metadata.file_type().is_fifo() {
         return Err(SinkError::NotFifo(path.to_owned()));
+    }
+    if ![0, own_uid()].contains(&metadata.uid()) {
+        let text =
+            "it is another user's, who could read the bytes: remove it, and netrng makes one";
+        return Err(failed(io::Error::other(text)));
     }
     if metadata.mode() & 0o077 != 0 {
         warn!(
@@ -84,7 +92,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "precious").unwrap();
-        for path in [path.as_path(), folder.path(), Path::new("/dev/null")] {
+        let link = folder.path().join("link");
+        drop(open(&folder.path().join("fifo")).unwrap());
+        std::os::unix::fs::symlink("fifo", &link).unwrap();
+        for path in [path.as_path(), folder.path(), Path::new("/dev/null"), &link] {
             assert!(matches!(open(path), Err(SinkError::NotFifo(_))), "{path:?}");
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"precious");

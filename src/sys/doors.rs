@@ -4,11 +4,12 @@
 //! Owns the list of what may be asked for, which is made before the halves part: what the
 //! configuration was read from, and the source. They ask by its number, so no path ever comes
 //! from the half that talks to strangers; and no folder on the way may be its user's to change,
-//! who could put a symlink there.
+//! who could put a symlink there. That holds for what root makes, sockets and the FIFO, as well.
 
 use super::privilege::{Rights, User};
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::mem::{size_of, zeroed};
@@ -42,7 +43,10 @@ impl Door {
     fn open(self, path: &Path) -> io::Result<File> {
         match self {
             Door::Socket => Ok(File::from(OwnedFd::from(UnixStream::connect(path)?))),
-            Door::Source | Door::Files => File::open(path),
+            // A serial line does not become our terminal, whose bytes would be our signals.
+            Door::Source | Door::Files => {
+                OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY).open(path)
+            }
         }
     }
 }
@@ -60,27 +64,47 @@ pub fn note(door: Door, path: &Path) {
     NOTED.lock().unwrap_or_else(PoisonError::into_inner).push((door, path.to_owned()));
 }
 
-/// A folder that `user` can change, on the way to a noted file.
+/// A folder that `user` can change, on the way to a file.
 #[derive(Debug)]
 pub struct WeakWay {
-    /// The folder.
-    pub folder: PathBuf,
-    /// The file.
-    pub path: PathBuf,
+    folder: PathBuf,
+    path: PathBuf,
 }
 
-/// From now on nothing is opened for the other half by a way that `user` can change.
+impl fmt::Display for WeakWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (folder, path) = (self.folder.display(), self.path.display());
+        write!(
+            f,
+            "`user` can change {folder}, which is on the way to {path}, and so lead root to any \
+             other file: let root alone write there (chown root, chmod go-w), or name another place"
+        )
+    }
+}
+
+/// From now on no way that `user` can change is gone with root's rights.
+pub fn guard_against(user: &User) {
+    GUARDED.get_or_init(|| user.rights());
+}
+
+/// Looks whether the way to `path` is root's alone.
 ///
 /// # Errors
-/// The first such way to what is noted already.
-pub fn guard_against(user: &User) -> Result<(), WeakWay> {
-    let rights = GUARDED.get_or_init(|| user.rights());
+/// It is not.
+pub fn check_way(path: &Path) -> Result<(), WeakWay> {
+    match GUARDED.get().and_then(|rights| weak_folder(path, rights)) {
+        Some(folder) => Err(WeakWay { folder, path: path.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// The same for all that is noted already.
+///
+/// # Errors
+/// The first that is not.
+pub fn check_noted() -> Result<(), WeakWay> {
     let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
-    let weak = noted.iter().find_map(|(_, path)| {
-        let folder = weak_folder(path, rights)?;
-        Some(WeakWay { folder, path: path.clone() })
-    });
-    weak.map_or(Ok(()), Err)
+    noted.iter().try_for_each(|(_, path)| check_way(path))
 }
 
 /// The first folder that these rights allow to change, on the way to `path` through all symlinks;
@@ -173,9 +197,8 @@ pub fn serve(mut link: &UnixStream) -> io::Result<()> {
 
 /// Opens what was noted. Folders and files may be others than at the start.
 fn open_here((door, path): (Door, PathBuf)) -> io::Result<File> {
-    if let Some(folder) = GUARDED.get().and_then(|rights| weak_folder(&path, rights)) {
-        let (path, folder) = (path.display(), folder.display());
-        log::warn!("{path} is not opened again: `user` can change {folder} now");
+    if let Err(weak) = check_way(&path) {
+        log::warn!("{} is not opened again: {weak}", path.display());
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     if door != Door::Files {

@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -142,7 +142,7 @@ impl User {
         self.uid
     }
 
-    /// Gives a file of ours to the user's group. It takes no right to give files away (CAP_CHOWN):
+    /// Gives a file of ours to the user's group, and follows no symlink. It takes no right to give files away (CAP_CHOWN):
     /// whoever is of a group may give it his files, and root may be of any.
     ///
     /// # Errors
@@ -156,7 +156,7 @@ impl User {
         let own = unsafe { libc::getegid() };
         // SAFETY: takes an integer only; the real group stays, and the way back with it.
         checked(unsafe { libc::setegid(self.gid) })?;
-        let shared = chown(path, None, Some(self.gid));
+        let shared = lchown(path, None, Some(self.gid));
         // SAFETY: as above.
         checked(unsafe { libc::setegid(own) })?;
         shared

@@ -2,6 +2,7 @@
 //!
 //! Owns the calls; `child` says when, and `commands` where netrng itself becomes several.
 
+use std::fs;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
@@ -42,7 +43,8 @@ pub fn die_with(parent: u32) -> io::Result<()> {
 }
 
 /// Makes a copy of this process, in which the answer is `None`; here it is the copy's number.
-/// The copy leads a process group of its own, so Ctrl-C does not reach it.
+/// The copy leads a session of its own, so Ctrl-C does not reach it, and [`reap`] reaches all that
+/// it started.
 ///
 /// Only for a process of one thread: of the others the copy would have the locks that they
 /// held, and nobody to release them.
@@ -54,7 +56,7 @@ pub fn fork() -> io::Result<Option<u32>> {
     match unsafe { libc::fork() } {
         0 => {
             // SAFETY: takes integers only.
-            unsafe { libc::setpgid(0, 0) };
+            unsafe { libc::setsid() };
             Ok(None)
         }
         pid => u32::try_from(pid).map(Some).map_err(|_| io::Error::last_os_error()),
@@ -94,17 +96,44 @@ pub fn signal(pid: u32, signal: libc::c_int) {
     }
 }
 
-/// Waits until our child `pid` has ended; how it did.
+/// Looks at all processes before we give up on a session: each look may find what those of the
+/// look before have started.
+const SESSION_LOOKS_MAX: u32 = 16;
+
+/// Waits until our copy `pid` has ended, ends what it left behind in its session, reaps it; how
+/// it ended.
 ///
 /// # Errors
 /// When `pid` is no child of ours.
 pub fn reap(pid: u32) -> io::Result<ExitStatus> {
     wait_without_reaping(pid)?;
+    end_session(pid);
     let mut status = 0;
     // SAFETY: `status` is valid for the call to fill.
     match unsafe { libc::waitpid(pid as libc::pid_t, &raw mut status, 0) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(ExitStatus::from_raw(status)),
+    }
+}
+
+/// Ends all of the session that the child `pid` leads, by SIGKILL. It must not be reaped yet: until
+/// then no other session has its number. Where no `/proc` lists the processes, they live on.
+fn end_session(pid: u32) {
+    for _ in 0..SESSION_LOOKS_MAX {
+        let Ok(processes) = fs::read_dir("/proc") else { return };
+        let mut is_empty = true;
+        for entry in processes.flatten() {
+            let number = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+            let Some(member) = number.filter(|number| *number != pid) else { continue };
+            // SAFETY: takes integers only.
+            if unsafe { libc::getsid(member as libc::pid_t) } == pid as libc::pid_t {
+                signal(member, libc::SIGKILL);
+                is_empty = false;
+            }
+        }
+        if is_empty {
+            return;
+        }
     }
 }
 
@@ -158,6 +187,17 @@ pub fn wait_without_reaping(pid: u32) -> io::Result<()> {
     }
 }
 
+/// Has `make` make a file that group and others may use as `mode` says at most, from its first
+/// moment. Holds for all threads meanwhile; the owner's rights stay as they are.
+pub fn with_permissions<T>(mode: u32, make: impl FnOnce() -> T) -> T {
+    // SAFETY: takes an integer only, and cannot fail.
+    let before = unsafe { libc::umask(!mode as libc::mode_t & 0o077) };
+    let made = make();
+    // SAFETY: as above.
+    unsafe { libc::umask(before) };
+    made
+}
+
 /// Whether an open descriptor is a regular file that group or others may read.
 pub fn is_open_to_others(fd: std::os::fd::BorrowedFd<'_>) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -190,6 +230,32 @@ mod tests {
         wait_without_reaping(child.id()).unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
         assert!(wait_without_reaping(child.id()).is_err(), "reaped: no longer ours");
+    }
+
+    #[test]
+    fn what_a_copy_leaves_behind_in_its_session_ends_as_it_is_reaped() {
+        use std::io::BufRead;
+        // A group of its own each, by -m, and one that hears no SIGTERM.
+        let script = "trap '' TERM; sleep 1000 & echo $!; sleep 1000 & echo $!; kill -9 $$";
+        let mut command = Command::new("setsid");
+        command.args(["/bin/sh", "-mc", script]).stdout(std::process::Stdio::piped());
+        let mut leader = command.spawn().unwrap();
+        let lines = io::BufReader::new(leader.stdout.take().unwrap()).lines();
+        let left: Vec<String> = lines.take(2).map(Result::unwrap).collect();
+        wait_without_reaping(leader.id()).unwrap();
+        let state = |pid: &String| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ").map_or('Z', |(_, rest)| rest.chars().next().unwrap())
+        };
+        assert!(left.iter().all(|pid| state(pid) != 'Z'), "nothing is left behind: {left:?}");
+        assert_eq!(reap(leader.id()).unwrap().signal(), Some(libc::SIGKILL));
+        assert!(leader.wait().is_err(), "reaped: no longer ours");
+        let never = crossbeam_channel::never::<()>();
+        let all_gone = (0..500).any(|_| {
+            let _ = never.recv_timeout(std::time::Duration::from_millis(10));
+            left.iter().all(|pid| state(pid) == 'Z')
+        });
+        assert!(all_gone, "one of {left:?} runs on");
     }
 
     #[test]

@@ -6,3 +6,5 @@
 set -euo pipefail
 
 tests/with-rngd privilege
+NETRNG_BINARY=$CARGO_TARGET_DIR/release/netrng \
+    cargo test --locked --test ways -- --test-threads=1 --nocapture

@@ -1,4 +1,4 @@
-//! A real server behind a real sshd, and an unprivileged user there who can do nothing but tap
+//! A real server behind a real sshd or dropbear, and an unprivileged user there who can do nothing but tap
 //! it. Needs root.
 
 use super::feed::{Feed, Mood};
@@ -22,12 +22,18 @@ pub struct Board {
 pub const SAMPLE: u64 = 2048;
 
 impl Board {
+    /// Behind OpenSSH's sshd; see [`Board::behind`].
+    pub fn new(names: &[&str]) -> Self {
+        Self::behind(Host::openssh(), names)
+    }
+
     /// One SSH key and one client in the clients file for each name.
     ///
     /// # Panics
-    /// If sshd cannot be started or the user not be made.
-    pub fn new(names: &[&str]) -> Self {
-        let (host, user) = (Host::openssh(), LocalUser::new());
+    /// If the user cannot be made.
+    pub fn behind(host: Host, names: &[&str]) -> Self {
+        // Where dropbear looks for keys.
+        let user = LocalUser::new(&host.path(""));
         // Slices would shrink below a sample to keep a round of many clients short.
         let site = Site::with_fifo("source").source("stock = 2").server("max-round = \"1 min\"");
         let feed = Feed::new(&site.path("source"), Mood::Good);

@@ -276,9 +276,15 @@ impl Process {
     }
 
     /// SIGTERM, and waits for the end.
+    ///
+    /// # Panics
+    /// If it does not come, or it cannot end its own children.
+    #[track_caller]
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(libc::SIGTERM);
-        self.wait(PATIENCE)
+        let status = self.wait(PATIENCE);
+        assert!(!self.log_text().contains("does not end even by SIGKILL"), "{}", self.name);
+        status
     }
 
     /// Its exit status, if it has ended.

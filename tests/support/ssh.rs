@@ -113,9 +113,11 @@ impl Host {
             let key = fs::read_to_string(self.path(&format!("{name}.pub"))).expect("a key");
             format!("{options} {key}")
         };
-        let path = self.path("authorized_keys");
-        fs::write(&path, keys.into_iter().map(line).collect::<String>()).expect("can write");
-        open_to_all(&path, 0o644);
+        let lines = keys.into_iter().map(line).collect::<String>();
+        for path in [self.path("authorized_keys"), self.path(".ssh/authorized_keys")] {
+            fs::write(&path, &lines).expect("can write");
+            open_to_all(&path, 0o644);
+        }
         open_to_all(self.dir.path(), 0o711);
     }
 
@@ -201,14 +203,14 @@ pub struct LocalUser {
 
 impl LocalUser {
     /// One user at a time: the tests that need it run one by one.
-    pub fn new() -> Self {
+    pub fn new(home: &Path) -> Self {
         let user = LocalUser { name: "netrng-tap-test" };
         // What a killed test left.
         user.remove();
         // `*`: no password will do; `!` would lock it for keys as well.
         let mut add = command("useradd");
-        add.args(["--system", "--home-dir", "/", "--shell", "/bin/sh", "--password", "*"]);
-        finish(add.arg(user.name)).success();
+        add.args(["--system", "--shell", "/bin/sh", "--password", "*", "--home-dir"]);
+        finish(add.arg(home).arg(user.name)).success();
         user
     }
 
