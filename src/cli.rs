@@ -104,6 +104,8 @@ pub struct Assess {
     pub span: Option<Duration>,
     /// At most so many bytes.
     pub bytes: Option<u64>,
+    /// What it claims, bits per byte, as it was written.
+    pub min_entropy: Option<String>,
     /// Where to draw it.
     pub plot: Option<PathBuf>,
 }
@@ -174,7 +176,7 @@ pub fn command() -> Command {
                 .long("verbose")
                 .global(true)
                 .action(ArgAction::SetTrue)
-                .help("server, client: log peers' faults and every attempt as well"),
+                .help("Log more: peers' faults and every attempt as well"),
         )
         .arg(
             Arg::new("quiet")
@@ -244,6 +246,12 @@ pub fn command() -> Command {
                         .short('b')
                         .value_parser(value_parser!(u64).range(1024..)),
                 )
+                .arg(option(
+                    "min-entropy",
+                    "BITS",
+                    "What it claims, 0 to 8 bits a byte, as `min-entropy` of a server \
+                     [default: what the kernel says, or 7]",
+                ))
                 .arg(
                     option(
                         "plot",
@@ -405,6 +413,7 @@ where
             source: path(sub, "source").unwrap_or_default(),
             span: span_of(sub),
             bytes: sub.get_one("bytes").copied(),
+            min_entropy: text(sub, "min-entropy"),
             plot: path(sub, "plot"),
         }),
         "tap" => Action::Tap {
@@ -461,11 +470,12 @@ mod tests {
             Action::Assess(Assess { source: source.clone(), ..Assess::default() })
         );
         assert_eq!(
-            action("netrng assess x -s 3 --bytes 2048 --plot y.png"),
+            action("netrng assess x -s 3 --bytes 2048 --min-entropy 1 --plot y.png"),
             Action::Assess(Assess {
                 source,
                 span: Some(span),
                 bytes: Some(2048),
+                min_entropy: Some("1".into()),
                 plot: Some("y.png".into()),
             })
         );

@@ -82,6 +82,7 @@ fn load(path: &Path) -> Result<Config, Failure> {
     commands::log::direct(LogTo::Auto);
     let config = Config::load(path)?;
     commands::log::direct(config.log_to());
+    commands::check::find_user(&config, path)?;
     Ok(config)
 }
 

@@ -5,6 +5,7 @@ mod support;
 
 use support::assessment::{check_table, number};
 use support::feed::{Feed, Mood};
+use support::numbered::byte_at;
 use support::process::{Finished, Process, binary, command, finish, netrng};
 use support::wait;
 
@@ -84,6 +85,48 @@ fn a_file_is_read_to_its_end_and_must_have_one_worth_it() {
         let is_read = finished.stdout.contains("1,024 bytes of a file");
         assert_eq!(is_read, len == 1024, "{finished:#?}");
     }
+}
+
+/// Noise in which one byte is more common than a claim of 7 bits allows.
+fn uneven_noise() -> Vec<u8> {
+    (0..200_000).map(|at| if at % 100 == 0 { 0xa5 } else { byte_at(at) }).collect()
+}
+
+#[test]
+fn raw_noise_is_judged_by_the_claim_that_is_made_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    let judge = |bytes: &[u8], claim: &[&str]| {
+        std::fs::write(&file, bytes).unwrap();
+        finish(netrng(&["assess"]).arg(&file).args(claim))
+    };
+    let noise = uneven_noise();
+    let finished = judge(&noise, &[]);
+    assert_eq!(finished.code, SOURCE, "{finished:#?}");
+    assert!(finished.stderr.contains("less than the 7.00 claimed"), "{finished:#?}");
+    let printed = judge(&noise, &["--min-entropy", "1"]).success();
+    assert!(printed.contains("claimed min-entropy 1.00 bits per byte"), "{printed}");
+    assert!(printed.contains("Verdict: uneven."), "{printed}");
+    let finished = judge(&noise, &["--min-entropy", "7.9"]);
+    assert_eq!(finished.code, SOURCE, "{finished:#?}");
+    assert!(finished.stderr.contains("less than the 7.90 claimed"), "{finished:#?}");
+    // What claims nothing keeps its claim, as with a server.
+    for (claim, code) in [("0", Some(0)), ("1", SOURCE)] {
+        let finished = judge(&[7; 50_000], &["--min-entropy", claim]);
+        assert_eq!(finished.code, code, "{finished:#?}");
+    }
+    for claim in ["8.1", "-1", "NaN", "much"] {
+        let finished = judge(&noise, &[&format!("--min-entropy={claim}")]);
+        assert_eq!(finished.code, Some(2), "{finished:#?}");
+        let says = "--min-entropy: want a number of bits from 0 to 8";
+        assert!(finished.stderr.contains(says), "{finished:#?}");
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there_was_named_here() {
+    let finished = assess("/dev/hwrgn", "1");
+    assert!(finished.stderr.contains("name another device"), "{finished:#?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use support::process::{Process, finish, finish_with_input, netrng};
 use support::site::{Site, fresh_keys};
@@ -118,8 +119,13 @@ fn check_looks_for_what_the_configuration_names() {
     };
     let files = "identity-file = \"id\"\nknown-hosts-file = \"known\"";
     for (top, upstream, part) in [
-        ("user = \"no-such-user\"", "", "user = \"no-such-user\": this machine has no such user"),
+        (
+            "user = \"no-such-user\"",
+            "",
+            ".toml:2: user = \"no-such-user\": this machine has no such user",
+        ),
         ("user = \"root\"", "", "user = \"root\": has all of root's rights"),
+        ("", files, ".toml:5: identity-file: "),
         ("", files, "/id: no such file; `ssh-keygen -t ed25519 -N '' -f` makes one"),
         ("", "identity-file = \"/\"", "identity-file: /: it is not a file"),
     ] {
@@ -136,11 +142,51 @@ fn check_looks_for_what_the_configuration_names() {
 }
 
 #[test]
+fn check_says_once_what_is_not_there_yet() {
+    let site = Site::new("/dev/urandom");
+    fs::remove_file(site.path("clients.toml")).unwrap();
+    let printed = finish(netrng(&["check", "-c"]).arg(site.path("server.toml"))).success();
+    assert_eq!(printed.matches("no client may connect").count(), 1, "{printed}");
+
+    let alice = site.enroll("alice");
+    let check = |sink: &str| {
+        let config = site.client_config(&alice, sink);
+        finish(netrng(&["check", "-c"]).arg(config).env("PATH", site.path("empty"))).success()
+    };
+    assert!(check("type = \"rngd\"").contains("# rngd is not installed"));
+    for sink in ["type = \"kernel\"", "rngd-command = [\"/bin/cat\"]"] {
+        assert!(!check(sink).contains("not installed"), "{sink}");
+    }
+}
+
+#[test]
+fn the_demo_ends_with_the_way_of_the_readme() {
+    let printed = finish(&mut netrng(&["demo", "--seconds", "1"])).stdout;
+    for step in
+        ["./netrng setup server --apply", "./netrng setup client --config NAME.toml --apply"]
+    {
+        assert!(printed.contains(step), "{printed}");
+    }
+}
+
+#[test]
+fn a_client_at_the_port_of_another_program_hears_so() {
+    let site = Site::new("/dev/urandom");
+    let sshd = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let alice = site.enroll_at("alice", &sshd.local_addr().unwrap().to_string());
+    let client = site.start_client(&alice);
+    let (mut stream, _) = sshd.accept().unwrap();
+    stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n").unwrap();
+    client.wait_for("what answers there is no netrng server: check the address");
+}
+
+#[test]
 fn who_is_nobody_here_does_not_listen() {
     let refused =
         finish(&mut Site::new("/dev/urandom").top("user = \"no-such-user\"").server_command());
     assert_eq!(refused.code, Some(3), "{refused:?}");
-    assert!(refused.stderr.contains("this machine has no such user"), "{}", refused.stderr);
+    let place = "server.toml:2: user = \"no-such-user\": this machine has no such user";
+    assert!(refused.stderr.contains(place), "{}", refused.stderr);
     assert!(!refused.stderr.contains("listening"), "{}", refused.stderr);
 }
 
@@ -184,6 +230,7 @@ fn every_kind_of_failure_has_its_own_exit_code() {
     let config = finish(&mut Site::new("/dev/urandom").server("nonsense = 1").server_command());
     let other = std::net::TcpListener::bind(&site.address).unwrap();
     let bind = finish(&mut site.server_command());
+    assert!(bind.stderr.contains("perhaps netrng itself (`netrng status`)"), "{}", bind.stderr);
     drop(other);
     // A source that only is to be read once, so that waiting for it makes no sense.
     let mut enroll = netrng(&["enroll", "bob", "--address", "192.0.2.1:1", "-c"]);

@@ -151,6 +151,17 @@ fn sh_that_may_not_feed_the_kernel_says_so_once_and_we_say_what_to_do() {
 }
 
 #[test]
+fn sh_that_may_not_lock_its_memory_is_not_said_to_lack_the_kernel() {
+    let running =
+        start(&sh("echo 'rngd: cannot lock buffers: Operation not permitted'; exec sleep 1000"));
+    eventually("the advice", || {
+        running.feed.status.last_error().is_some_and(|text| text.contains("CAP_IPC_LOCK"))
+    });
+    assert!(!running.feed.status.last_error().unwrap().contains("CAP_SYS_ADMIN"));
+    running.end();
+}
+
+#[test]
 fn a_program_that_is_not_there_is_tried_again() {
     let running = start(&Sink::Rngd { command: Some(vec!["/no/such/program".into()]) });
     eventually("restarts", || running.feed.status.restarts.load(SeqCst) >= 2);

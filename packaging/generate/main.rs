@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// Of the pages' last change that a reader would notice. From the clock it would differ from one
 /// run to the next.
-const DATE: &str = "2026-11-23";
+const DATE: &str = "2026-11-29";
 
 fn main() -> io::Result<()> {
     let home = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging");

@@ -26,12 +26,20 @@ const FILES: &[(&str, &str)] = &[
 const EXAMPLES: &[(&str, &str)] = &[
     ("See all of it at work on this machine:", "netrng demo"),
     (
-        "On the server, make a client's keys and its configuration, and let the server take it in:",
-        "netrng enroll alice --address board.example.org:8989 > alice.toml\n\
+        "Make this machine, which has the generator, a server (without `--apply`: see how):",
+        "netrng setup server --apply",
+    ),
+    (
+        "There, make a client's keys and its configuration, and let the server take it in:",
+        "(umask 077; netrng enroll alice --address board.example.org:8989 > alice.toml)\n\
       kill -HUP $(pidof netrng)",
     ),
-    ("On the client, with that file as /etc/netrng.toml:", "netrng check\nnetrng client"),
+    ("On the client, with that file:", "netrng setup client --config alice.toml --apply"),
     ("How many clients does this device carry?", "netrng assess /dev/hwrng"),
+    (
+        "Does raw noise keep the `min-entropy = 1` that a server claims for it?",
+        "netrng assess /dev/ttyACM0 --min-entropy 1",
+    ),
 ];
 
 /// The page.

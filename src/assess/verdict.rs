@@ -49,7 +49,9 @@ impl Verdict {
     }
 
     fn find_broken(&mut self, tally: &Tally) {
-        let failures = [tally.failure, tally.blocks.fips().rate_alarm()];
+        // Without a claim nothing is an alarm, as for a server.
+        let rate_alarm = tally.blocks.fips().rate_alarm().filter(|_| tally.claim > 0.0);
+        let failures = [tally.failure, rate_alarm];
         self.broken.extend(failures.into_iter().flatten().map(|failure| failure.to_string()));
         if let Some(Again { at, again_at }) = tally.repeat() {
             self.broken

@@ -113,6 +113,11 @@ impl fmt::Display for FetchError {
             FetchError::Handshake(CodecError::NoRandomness) => {
                 f.write_str("no ephemeral key could be made")
             }
+            // No key changes how long an answer to the handshake is.
+            FetchError::Handshake(CodecError::BadLength) => f.write_str(
+                "the handshake failed (bad-length): what answers there is no netrng server: \
+                 check the address",
+            ),
             FetchError::Handshake(error) => {
                 write!(f, "the handshake failed ({error}): check `public-key` and `psk`")
             }

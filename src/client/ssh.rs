@@ -246,7 +246,7 @@ impl SshFault {
             SshFault::Other => format!("ssh {line}"),
             SshFault::NoCommand if ssh.remote == Remote::Tap => format!(
                 "{host} has no netrng in the PATH of its ssh sessions: install it there, or take \
-                 raw bytes, as with raw = \"cat /dev/hwrng\""
+                 raw bytes, as with raw = \"dd if=/dev/hwrng bs=64 status=none\""
             ),
             SshFault::NoCommand => format!("{host} does not know the command `{command}`"),
             SshFault::RemoteDone if ssh.remote == Remote::Tap => format!(
@@ -406,7 +406,9 @@ mod tests {
     #[test]
     fn what_ends_on_the_host_is_told_from_ssh() {
         let words = &["sh: 1: netrng: not found"];
-        check(&tap(), Some(127), words, SshFault::NoCommand, "board has no netrng");
+        // Not `cat`, which hands nothing on before it has 128 KiB.
+        let part = "raw = \"dd if=/dev/hwrng bs=64 status=none\"";
+        check(&tap(), Some(127), words, SshFault::NoCommand, part);
         let ssh = raw("infnoise");
         check(&ssh, Some(127), words, SshFault::NoCommand, "does not know the command `infnoise`");
         let ssh = raw("cat /dev/hwrng");

@@ -2,12 +2,13 @@
 //! prints what it comes to.
 
 use super::keys::print_line;
-use super::{Exit, Failure, halves};
+use super::{Failure, halves};
 use crate::client::Kind;
-use crate::config::Config;
+use crate::config::{Config, mistake_at};
 use crate::sys::harden::is_root;
 use crate::sys::privilege::{User, run_as};
 use crate::wire::native::public_key;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,7 +19,7 @@ use std::process::{Command, Stdio};
 /// What is wrong with the configuration.
 pub fn check(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
-    let user = config.user().map(halves::find).transpose()?;
+    let user = find_user(&config, path)?;
     let mut text = format!("# {}: no mistakes found. In effect:\n{config}", path.display());
     match &config {
         Config::Server(server) => {
@@ -28,11 +29,11 @@ pub fn check(path: &Path) -> Result<(), Failure> {
                 let device = path.display();
                 text += &format!("# {device} does not exist now; a server waits for it.\n");
             }
-            if let Some(missing) = &server.clients.missing {
-                text += &format!("# No clients yet: {missing}\n");
-            }
         }
         Config::Client(client) => {
+            if let Some(missing) = client.sink.missing() {
+                text += &format!("\n# {missing}.\n");
+            }
             for upstream in &client.upstreams {
                 match &upstream.kind {
                     Kind::Address(address) => {
@@ -60,6 +61,16 @@ pub fn check(path: &Path) -> Result<(), Failure> {
     print_line(text.trim_end())
 }
 
+/// The user that the configuration, which was read from `path`, names; `None`: it names none.
+///
+/// # Errors
+/// This machine has no such user, or it is root.
+pub fn find_user(config: &Config, path: &Path) -> Result<Option<User>, Failure> {
+    let Some(name) = config.user() else { return Ok(None) };
+    let found = halves::find(name).map(Some);
+    found.map_err(|failure| mistake_at(path, "user", name, failure.text).into())
+}
+
 /// Looks whether what `key` names is there and can be read by the one who will. `make`: what to
 /// do if it is not there.
 fn expect(
@@ -70,7 +81,7 @@ fn expect(
     make: &str,
 ) -> Result<(), Failure> {
     let Some(path) = named else { return Ok(()) };
-    let (config, name) = (config.display(), path.display());
+    let name = path.display();
     let said = match path.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             format!("no such file; {make}")
@@ -85,7 +96,8 @@ fn expect(
             )
         }
     };
-    Err(Failure::new(Exit::Config, format_args!("{config}: {key}: {name}: {said}")))
+    let value = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    Err(mistake_at(config, key, value, format!("{key}: {name}: {said}")).into())
 }
 
 /// True as well where we cannot know: only root can look with another user's eyes.

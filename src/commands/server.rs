@@ -325,7 +325,10 @@ fn listen_all(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
 
 fn bind_failure(address: SocketAddr, error: &io::Error) -> Failure {
     let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there; stop it or change `listen`",
+        io::ErrorKind::AddrInUse => {
+            "another program listens there, perhaps netrng itself (`netrng status`); stop it or \
+             change `listen`"
+        }
         io::ErrorKind::PermissionDenied => "ports below 1024 need root; change `listen`",
         _ => "change `listen` in [server]",
     };

@@ -174,7 +174,10 @@ fn read_place(table: &Table<'_>, protocol: Protocol) -> Result<(Place, bool), Co
     };
     let port = (protocol == Protocol::Native).then_some(super::DEFAULT_PORT);
     let found = address.text().and_then(|text| parse_listen(text, port)).ok_or_else(|| {
-        address.want("a numeric address and a port such as \"127.0.0.1:8888\" or \"[::1]:8888\"")
+        address.want(
+            "a numeric address and a port such as \"127.0.0.1:8888\" or \"[::1]:8888\"; ports go \
+             up to 65535",
+        )
     })?;
     let is_plain = protocol != Protocol::Native && !found.ip().to_canonical().is_loopback();
     let allow = table.entry("allow-plaintext").map_or(Ok(false), |entry| entry.flag())?;

@@ -149,6 +149,15 @@ impl Config {
     }
 }
 
+/// A mistake that only this machine shows, in the line of the file at `path` that has `key` and,
+/// in its value, `value`.
+pub fn mistake_at(path: &Path, key: &str, value: &str, message: String) -> ConfigError {
+    let has_both = |line: &str| line.trim_start().starts_with(key) && line.contains(value);
+    let before = File::read(path).ok().and_then(|file| file.text.lines().position(has_both));
+    let line = before.map(|before| before + 1);
+    ConfigError { file: path.to_owned(), line, key: None, message }
+}
+
 /// The keys and tables at the top, by mode.
 const SERVER_TOP: &[&str] = &["mode", "user", "log-to", "server", "source", "defaults", "listen"];
 const CLIENT_TOP: &[&str] = &["mode", "user", "log-to", "client", "upstream", "sink"];

@@ -154,7 +154,8 @@ fn read_listen(entry: Entry<'_>) -> Result<Vec<SocketAddr>, ConfigError> {
             .and_then(|text| parse_listen(text, Some(super::DEFAULT_PORT)))
             .ok_or_else(|| {
                 item.want(
-                    "a numeric address such as \"0.0.0.0:8989\", \"[::]:8989\" or \"192.0.2.1\"",
+                    "a numeric address such as \"0.0.0.0:8989\", \"[::]:8989\" or \"192.0.2.1\"; \
+                     ports go up to 65535",
                 )
             })?;
         if listen.contains(&address) {

@@ -9,11 +9,13 @@ use super::file::{File, reason};
 use super::units;
 use crate::keys::KeyError;
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
+use zeroize::Zeroizing;
 
 /// Longer keys are not shown in a message: what looks like a key could be half a secret.
 const KEY_SHOWN_MAX: usize = 32;
@@ -158,32 +160,54 @@ impl<'t> Table<'t> {
         &self,
         inline: &'static str,
         by_file: &'static str,
-        read: impl Fn(&str) -> Result<T, KeyError>,
+        read: fn(&str) -> Result<T, KeyError>,
     ) -> Result<Option<T>, ConfigError> {
-        match (self.entry(inline), self.entry(by_file)) {
-            (None, None) => Ok(None),
+        let Some(secret) = self.find_secret(inline, by_file)? else { return Ok(None) };
+        read(&secret.text).map(Some).map_err(|error| secret.fail(&error))
+    }
+
+    fn find_secret(
+        &self,
+        inline: &'static str,
+        by_file: &'static str,
+    ) -> Result<Option<Secret<'t>>, ConfigError> {
+        let (entry, path) = match (self.entry(inline), self.entry(by_file)) {
+            (None, None) => return Ok(None),
             (Some(_), Some(entry)) => {
-                Err(entry.fail(format!("stands beside {inline}; give only one of the two")))
+                return Err(entry.fail(format!("stands beside {inline}; give only one of the two")));
             }
-            (Some(entry), None) => {
-                let text = entry.text().unwrap_or("");
-                match self.file.exposure() {
-                    Some(exposure) => Err(entry.fail(format!("in this file: {exposure}"))),
-                    None => read(text).map(Some).map_err(|error| entry.fail(error.to_string())),
-                }
-            }
+            (Some(entry), None) => (entry, None),
             (None, Some(entry)) => {
                 let path = entry.path()?;
-                if self.file.is_draft {
-                    return Ok(read(STAND_IN).ok());
-                }
-                let named = |said: String| entry.fail(format!("{}: {said}", path.display()));
-                let file = File::read(&path).map_err(|error| named(reason(&error)))?;
-                match file.exposure() {
-                    Some(exposure) => Err(named(exposure)),
-                    None => read(&file.text).map(Some).map_err(|error| named(error.to_string())),
-                }
+                (entry, Some(path))
             }
+        };
+        let text = match &path {
+            None => match self.file.exposure() {
+                Some(exposure) => return Err(entry.fail(format!("in this file: {exposure}"))),
+                None => Zeroizing::new(entry.text().unwrap_or("").to_owned()),
+            },
+            Some(_) if self.file.is_draft => Zeroizing::new(STAND_IN.to_owned()),
+            Some(path) => entry.secret_file(path)?.text,
+        };
+        Ok(Some(Secret { entry, path, text }))
+    }
+}
+
+/// A secret as it is written, and where.
+struct Secret<'t> {
+    entry: Entry<'t>,
+    /// Of the file that it stands in alone.
+    path: Option<PathBuf>,
+    text: Zeroizing<String>,
+}
+
+impl Secret<'_> {
+    /// The error that it is no key.
+    fn fail(&self, error: &KeyError) -> ConfigError {
+        match &self.path {
+            Some(path) => self.entry.fail_file(path, &error.to_string()),
+            None => self.entry.fail(error.to_string()),
         }
     }
 }
@@ -192,6 +216,26 @@ impl<'t> Entry<'t> {
     /// An error about this entry.
     pub(super) fn fail(&self, message: impl Into<String>) -> ConfigError {
         self.file.error(Some(self.offset), self.key, message)
+    }
+
+    /// An error about the file that it names.
+    fn fail_file(&self, path: &Path, said: &str) -> ConfigError {
+        self.fail(format!("{}: {said}", path.display()))
+    }
+
+    /// The file that it names, closed to strangers.
+    fn secret_file(&self, path: &Path) -> Result<File, ConfigError> {
+        let said = match File::read(path) {
+            Ok(file) => match file.exposure() {
+                None => return Ok(file),
+                Some(exposure) => exposure,
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound && self.key == "private-key-file" => {
+                "no such file; `netrng genkey` makes one".to_owned()
+            }
+            Err(error) => reason(&error),
+        };
+        Err(self.fail_file(path, &said))
     }
 
     /// The error that says what was found and what is wanted instead.

@@ -153,7 +153,10 @@ fn is_netrng02(table: &Table<'_>) -> Result<bool, ConfigError> {
 /// `host:port`, and nothing else.
 fn read_host(entry: &Entry<'_>) -> Result<(String, u16), ConfigError> {
     entry.text().and_then(parse_address).ok_or_else(|| {
-        entry.want("\"host\", \"host:port\", \"192.0.2.1:8989\" or \"[2001:db8::1]:8989\"")
+        entry.want(
+            "\"host\", \"host:port\", \"192.0.2.1:8989\" or \"[2001:db8::1]:8989\"; ports go up to \
+             65535",
+        )
     })
 }
 
@@ -207,7 +210,10 @@ fn read_ssh(table: &Table<'_>, entry: &Entry<'_>) -> Result<Ssh, ConfigError> {
     let path = |key| table.entry(key).map(|entry| read_plain_path(&entry)).transpose();
     let remote = match table.entry("raw") {
         Some(entry) => Remote::Raw {
-            command: read_word(&entry, "a command for the host's shell, as \"cat /dev/hwrng\"")?,
+            command: read_word(
+                &entry,
+                "a command for the host's shell, as \"dd if=/dev/hwrng bs=64 status=none\"",
+            )?,
             stall_timeout: read_stall_timeout(table)?,
         },
         None => Remote::Tap,

@@ -72,6 +72,12 @@ impl Sink {
         }
     }
 
+    /// What it needs and this machine has not, for who wants to know before it is started.
+    pub fn missing(&self) -> Option<SinkError> {
+        let is_missing = matches!(self, Sink::Rngd { command: None }) && rngd::path().is_none();
+        is_missing.then_some(SinkError::RngdMissing)
+    }
+
     /// What it takes at once of each of so many upstreams, bytes: the size of a request.
     pub fn request_size(&self, upstreams: usize) -> u32 {
         match self {

@@ -87,13 +87,17 @@ impl Variant {
 ///
 /// Runs `rngd --version` each time: an upgrade between two starts may change the variant.
 pub(super) fn find() -> Result<Vec<OsString>, SinkError> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(DAEMON_FOLDERS.map(PathBuf::from));
-    let rngd = find_in(folders).ok_or(SinkError::RngdMissing)?;
+    let rngd = path().ok_or(SinkError::RngdMissing)?;
     let variant = detect(rngd.as_os_str())?;
     let mut program = vec![rngd.into_os_string()];
     program.extend(variant.arguments().into_iter().map(OsString::from));
     Ok(program)
+}
+
+/// Where the rngd of this machine is.
+pub(super) fn path() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    find_in(std::env::split_paths(&path).chain(DAEMON_FOLDERS.map(PathBuf::from)))
 }
 
 fn find_in(folders: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {

@@ -138,7 +138,12 @@ impl Words {
         log!(level, "{name}: {line}");
         // One variant goes on for ever without the right to do its work.
         if line.contains("Operation not permitted") && !self.refusal_said.swap(true, Relaxed) {
-            let text = "may not feed the kernel: run netrng as root, or give it CAP_SYS_ADMIN";
+            let text = if line.contains(" lock ") {
+                "may not lock its memory: give netrng CAP_IPC_LOCK, or take another sink, as \
+                 type = \"kernel\""
+            } else {
+                "may not feed the kernel: run netrng as root, or give it CAP_SYS_ADMIN"
+            };
             warn!("{name}: {text}");
             self.status.note_error(text.into());
         }

@@ -75,7 +75,8 @@ impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DeviceError::NotFound => f.write_str(
-                "it does not exist: load the generator's kernel module, or set `device` in [source]",
+                "it does not exist: load the generator's kernel module, or name another device (a \
+                 server's is `device` in [source])",
             ),
             DeviceError::Denied => f.write_str(
                 "permission denied: run as root, or give the group of netrng the device by a udev rule",

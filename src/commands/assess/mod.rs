@@ -64,6 +64,7 @@ enum End {
 pub fn assess(what: &Assess) -> Result<(), Failure> {
     let plot = what.plot.as_deref().map(|path| form_of(path).map(|form| (path, form)));
     let plot = plot.transpose()?;
+    let claim = what.min_entropy.as_deref().map(claim_of).transpose()?;
     let source = what.source.display();
     let origin = Origin::parse(&what.source)
         .ok_or_else(|| Failure::new(Exit::Usage, format_args!("{source}: want {EGD_NAMES}")))?;
@@ -72,7 +73,7 @@ pub fn assess(what: &Assess) -> Result<(), Failure> {
     let stop = signals::stop()?;
     stop.set_nonblocking(true)?;
     let mut measured = Measured {
-        tally: Tally::new(default_min_entropy(chunks.quality)),
+        tally: Tally::new(claim.unwrap_or_else(|| default_min_entropy(chunks.quality))),
         capacity: Capacity::default(),
         bytes: 0,
         in_read: Duration::ZERO,
@@ -108,6 +109,13 @@ fn form_of(path: &Path) -> Result<Form, Failure> {
     }
     let path = path.display();
     Err(Failure::new(Exit::Usage, format_args!("--plot {path}: the name must end in .svg or .png")))
+}
+
+/// Bits per byte that a source is said to hold.
+fn claim_of(text: &str) -> Result<f64, Failure> {
+    text.parse().ok().filter(|claim| (0.0..=8.0).contains(claim)).ok_or_else(|| {
+        Failure::new(Exit::Usage, "--min-entropy: want a number of bits from 0 to 8, as 1 or 0.5")
+    })
 }
 
 fn limits_of(what: &Assess, chunks: &Chunks) -> Limits {

@@ -39,6 +39,10 @@ const SOFTWARE_LIMIT_BYTES_PER_S: u64 = 50_000;
 /// Between two pictures.
 const FRAME_SPAN: Duration = Duration::from_millis(500);
 
+/// Why the kernel credits nothing.
+const NOT_ROOT: &str = "only root may have it credited";
+const NO_RNGD: &str = "no rngd: apt install rng-tools-debian";
+
 /// What the demo says on stdout.
 macro_rules! say {
     ($($part:tt)*) => {
@@ -260,9 +264,9 @@ enum Way {
 
 impl Kernel {
     fn open(stop: &Latch) -> Result<Self, Failure> {
-        let mut why = "only root may have it credited";
+        let mut why = NOT_ROOT;
         if sys::harden::is_root() {
-            why = "no rngd: apt install rng-tools-debian";
+            why = NO_RNGD;
             let (samples, received) = crossbeam_channel::bounded(0);
             let rngd = Sink::Rngd { command: None };
             if let Ok(feed) = sink::start(&rngd, received, stop, sys::random::jitter) {
@@ -298,7 +302,7 @@ impl Kernel {
                 )
             }
             Way::Write { bytes, why, .. } => {
-                format!("{} bytes mixed in, not credited ({why})", load(bytes))
+                format!("{} bytes, not credited: {why}", load(bytes))
             }
         }
     }
@@ -441,14 +445,29 @@ fn next_steps(is_hardware: bool) -> std::io::Result<()> {
         say!("  {why} {HARDWARE}: this run proves nothing about hardware");
     }
     say!(
-        "  on the machine with the generator:\n\
-         \x20   cp conf/server.toml /etc/netrng.toml && mkdir -p /etc/netrng\n\
-         \x20   (umask 077; netrng genkey > /etc/netrng/server.key)\n\
+        "  on the machine with the generator, as root, where this program is:\n\
+         \x20   ./netrng setup server --apply\n\
          \x20   (umask 077; netrng enroll NAME --address THIS_HOST:8989 > NAME.toml)\n\
-         \x20   netrng server\n\
-         \x20 on each machine that needs bytes:\n\
-         \x20   put NAME.toml there as /etc/netrng.toml (mode 0600), then\n\
-         \x20   netrng client"
+         \x20 on each machine that needs bytes, as root, where this program and NAME.toml are:\n\
+         \x20   ./netrng setup client --config NAME.toml --apply\n\
+         \x20 without --apply it prints the steps, also for other systems than Debian and its kin",
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_lacks_is_not_cut_off() {
+        for why in [NOT_ROOT, NO_RNGD] {
+            let pool = Mutex::new(KernelWrite::open().unwrap());
+            let way = Way::Write { pool, bytes: 12_345_678.into(), why };
+            let text = Kernel { way: Arc::new(way) }.text();
+            assert!(text.ends_with(why), "{text}");
+            let line = screen::kernel_line(&text);
+            assert_eq!(screen::cut(&line), line);
+        }
+    }
 }

@@ -79,16 +79,23 @@ impl Screen {
                 "░".repeat(BAR - filled)
             ));
         }
-        lines.push(format!("  kernel  {}", frame.kernel));
+        lines.push(kernel_line(frame.kernel));
         lines.push(format!("  {:.1} s; Ctrl-C ends it early", frame.seconds));
         for line in &lines {
-            // Cut where a narrow terminal would wrap: the picture must keep its height.
-            let cut: String = line.chars().take(COLUMNS).collect();
-            writeln!(out, "\r\x1b[2K{cut}")?;
+            writeln!(out, "\r\x1b[2K{}", cut(line))?;
         }
         self.lines = lines.len();
         out.flush()
     }
+}
+
+pub(super) fn kernel_line(text: &str) -> String {
+    format!("  kernel  {text}")
+}
+
+/// Cut where a narrow terminal would wrap: the picture must keep its height.
+pub(super) fn cut(line: &str) -> String {
+    line.chars().take(COLUMNS).collect()
 }
 
 fn total(frame: &Frame<'_>) -> u64 {

@@ -81,7 +81,7 @@ const TOP_MISTAKES: &Mistakes = &[
     ),
     (
         "mode = 'server'\n[server]\nprivate-key-file = '/nowhere/key'",
-        "/n:3: private-key-file: /nowhere/key: no such file",
+        "/n:3: private-key-file: /nowhere/key: no such file; `netrng genkey` makes one",
     ),
     (
         "mode = 'server'\n[server]\nprivate-key-file = '/'",
@@ -118,7 +118,7 @@ const SERVER_MISTAKES: &Mistakes = &[
     ),
     (
         "[[listen]]\nprotocol = 'egd'\naddress = 'localhost'",
-        r#"/n:7: address: found "localhost"; want a numeric address and a port such as "127.0.0.1:8888" or "[::1]:8888""#,
+        r#"/n:7: address: found "localhost"; want a numeric address and a port such as "127.0.0.1:8888" or "[::1]:8888"; ports go up to 65535"#,
     ),
     (
         "[[listen]]\nprotocol = 'egd'\naddress = '0.0.0.0:8888'",
@@ -171,7 +171,7 @@ const SERVER_MISTAKES: &Mistakes = &[
     ),
     (
         "listen = 'localhost:8989'",
-        r#"/n:5: listen: found "localhost:8989"; want a numeric address such as "0.0.0.0:8989", "[::]:8989" or "192.0.2.1""#,
+        r#"/n:5: listen: found "localhost:8989"; want a numeric address such as "0.0.0.0:8989", "[::]:8989" or "192.0.2.1"; ports go up to 65535"#,
     ),
     ("listen = []", "/n:5: listen: found a list of 0; want 1 to 16 addresses"),
     (
@@ -180,7 +180,7 @@ const SERVER_MISTAKES: &Mistakes = &[
     ),
     (
         "listen = [\n  '::',\n  8989,\n]",
-        r#"/n:7: listen: found 8989; want a numeric address such as "0.0.0.0:8989", "[::]:8989" or "192.0.2.1""#,
+        r#"/n:7: listen: found 8989; want a numeric address such as "0.0.0.0:8989", "[::]:8989" or "192.0.2.1"; ports go up to 65535"#,
     ),
     (
         "handshake-timeout = 5",
@@ -270,7 +270,7 @@ const CLIENT_MISTAKES: &Mistakes = &[
     ("[[upstream]]\ndiscover = 'yes'", r#"/n:5: discover: found "yes"; want true or false"#),
     (
         "[[upstream]]\naddress = 'a:b:c'",
-        r#"/n:5: address: found "a:b:c"; want "host", "host:port", "192.0.2.1:8989" or "[2001:db8::1]:8989""#,
+        r#"/n:5: address: found "a:b:c"; want "host", "host:port", "192.0.2.1:8989" or "[2001:db8::1]:8989"; ports go up to 65535"#,
     ),
     (
         "[[upstream]]\naddress = 'a.example'",
@@ -382,7 +382,7 @@ const RAW_MISTAKES: &Mistakes = &[
     ),
     (
         "[[upstream]]\nssh = 'a'\nraw = ''",
-        r#"/n:4: raw: found ""; want a command for the host's shell, as "cat /dev/hwrng""#,
+        r#"/n:4: raw: found ""; want a command for the host's shell, as "dd if=/dev/hwrng bs=64 status=none""#,
     ),
     (
         "[[upstream]]\nssh = 'a'\nssh-program = 5",

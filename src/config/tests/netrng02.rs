@@ -37,7 +37,7 @@ const UPSTREAM_MISTAKES: &Mistakes = &[
     ("ssh = 'a'", "/n:3: protocol: is only for upstreams with address; remove it"),
     (
         "address = 'a b'",
-        r#"/n:6: address: found "a b"; want "host", "host:port", "192.0.2.1:8989" or "[2001:db8::1]:8989""#,
+        r#"/n:6: address: found "a b"; want "host", "host:port", "192.0.2.1:8989" or "[2001:db8::1]:8989"; ports go up to 65535"#,
     ),
 ];
 
@@ -60,7 +60,7 @@ const LISTENER_MISTAKES: &Mistakes = &[
     ),
     (
         "address = '127.0.0.1'",
-        r#"/n:7: address: found "127.0.0.1"; want a numeric address and a port such as "127.0.0.1:8888" or "[::1]:8888""#,
+        r#"/n:7: address: found "127.0.0.1"; want a numeric address and a port such as "127.0.0.1:8888" or "[::1]:8888"; ports go up to 65535"#,
     ),
     (
         "address = '127.0.0.1:1'\ngreet = 64",
