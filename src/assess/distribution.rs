@@ -3,6 +3,8 @@
 //! Owns counts, Shannon entropy, chi-square, mean and serial correlation, and what chance alone
 //! would give. It judges nothing.
 
+use std::f64::consts::{LN_2, LOG2_E, PI};
+
 /// Standard deviations that the bounds of chance are wide: chance alone leaves them once in
 /// 16,000 looks.
 pub const CHANCE_DEVIATIONS: f64 = 4.0;
@@ -155,11 +157,12 @@ fn exceeded_by_chance(chi_square: f64) -> f64 {
         return 1.0;
     }
     // Terms half^(j - 1/2) / Γ(j + 1/2), by their logarithm: they leave the range of a float.
-    let mut log = 0.5 * half.ln() - (std::f64::consts::PI.sqrt() / 2.0).ln() - half;
+    // To base 2: musl's `ln` has tables of 4 kB.
+    let mut log = 0.5 * half.log2() - (PI.sqrt() / 2.0).log2() - half * LOG2_E;
     let mut sum = 0.0;
     for j in 1..=FREEDOM / 2 {
-        sum += log.exp();
-        log += (half / (f64::from(j) + 0.5)).ln();
+        sum += (log * LN_2).exp();
+        log += (half / (f64::from(j) + 0.5)).log2();
     }
     sum.min(1.0)
 }

@@ -321,11 +321,12 @@ impl<'t> Entry<'t> {
 
     /// A number with or without a point.
     pub(super) fn number(&self, allowed: RangeInclusive<f64>) -> Result<f64, ConfigError> {
-        let number = match self.value {
-            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
-            DeValue::Float(number) => number.as_str().parse().ok(),
-            _ => None,
+        let written = match self.value {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            _ => "nan",
         };
+        let number = units::parse_number(written);
         number.filter(|number| allowed.contains(number)).ok_or_else(|| {
             self.want(format_args!("a number from {} to {}", allowed.start(), allowed.end()))
         })

@@ -1,4 +1,4 @@
-//! Sizes, rates and times as people write them: "2 KiB", "10 kB/s", "250 ms".
+//! Sizes, rates, times and numbers as people write them: "2 KiB", "10 kB/s", "250 ms", 0.9.
 //!
 //! Owns the unit names and their factors, both ways. It does not know which key wants what,
 //! nor what is allowed there.
@@ -50,6 +50,23 @@ pub fn parse_rate(text: &str) -> Option<u64> {
 pub fn parse_time(text: &str) -> Option<Duration> {
     let (number, unit) = split(text);
     whole(number, factor(unit, TIMES)?).map(Duration::from_millis)
+}
+
+/// A number as TOML writes it, "0.9" or "9e-1": the nearest float if it has at most 15 digits,
+/// else one beside it. (The standard library's `parse` always has the nearest: 15 kB of code and
+/// tables.) `None` for one with a minus, "inf" and "nan".
+pub fn parse_number(text: &str) -> Option<f64> {
+    let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (integer, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let integer = integer.strip_prefix('+').unwrap_or(integer);
+    let exponent =
+        exponent.parse::<i32>().ok()?.checked_sub_unsigned(fraction.len().try_into().ok()?)?;
+    let mut number = 0.0;
+    for digit in integer.chars().chain(fraction.chars()) {
+        number = number * 10.0 + f64::from(digit.to_digit(10)?);
+    }
+    let scale = 10_f64.powi(exponent.saturating_abs());
+    Some(if exponent < 0 { number / scale } else { number * scale })
 }
 
 /// The shortest exact text: "2 KiB", "10 kB", "2500 B".
@@ -104,6 +121,18 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn numbers_read_as_written() {
+        for text in ["8", "+8", "0.25", "0.9", "0.1", "7.5e-1", "80E-1", "0.008e+3", "1e22", "0"] {
+            assert_eq!(parse_number(text), text.parse().ok(), "{text}");
+        }
+        let long = parse_number("0.90000000000000000000000000001").unwrap();
+        assert!((long - 0.9).abs() < 1e-15, "{long}");
+        for text in ["-1", "inf", "nan", "+-1", "1.5.2", "1e", "1e9999999999", "0x10", "8 B"] {
+            assert_eq!(parse_number(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn sizes_rates_and_times_read_as_written() {
         for (text, bytes) in [
             ("2 KiB", 2048),
@@ -154,6 +183,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_of_15_digits_are_exact(digits in 0..1_000_000_000_000_000_u64, places in 0..15) {
+            let text = format!("{digits}e-{places}");
+            prop_assert_eq!(parse_number(&text), text.parse().ok());
+        }
+
         #[test]
         fn what_is_shown_reads_back(amount in any::<u64>(), shift in 0u32..64) {
             let amount = amount >> shift;

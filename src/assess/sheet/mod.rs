@@ -332,6 +332,7 @@ fn along(value: f64, (start, end): (f64, f64), length: usize) -> usize {
 }
 
 /// Round values between two, with their labels: three to seven.
+#[expect(clippy::cast_possible_truncation, reason = "a float's power of ten is below 400")]
 fn ticks((start, end): (f64, f64)) -> Vec<(f64, String)> {
     let (low, high) = (start.min(end), start.max(end));
     let least = (high - low) / 6.0;
@@ -339,7 +340,7 @@ fn ticks((start, end): (f64, f64)) -> Vec<(f64, String)> {
     let step = if high == PICTURE as f64 {
         64.0
     } else {
-        let ten = 10f64.powf(least.log10().floor());
+        let ten = 10f64.powi(least.log10().floor() as i32);
         [1.0, 2.0, 5.0]
             .map(|part| part * ten)
             .into_iter()

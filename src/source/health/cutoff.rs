@@ -10,6 +10,7 @@
 //! small: a stuck device still fails within 8 bytes at h = 8, within 51 at h = 1.
 
 use super::WINDOW;
+use std::f64::consts::LN_2;
 
 /// -log2 of alpha, the false-alarm probability of one test (see the head of this file).
 const ALPHA_LOG2: f64 = 50.0;
@@ -44,18 +45,18 @@ fn repetition_cutoff(min_entropy: f64, alpha_log2: f64) -> u64 {
 ///
 /// 1 - alpha leaves few digits in a float, so this sums the upper tail instead, from its
 /// smallest term, with the terms as logarithms: the first are far below what a float holds.
+/// To base 2: musl's `ln` has tables of 4 kB.
 fn proportion_cutoff(min_entropy: f64, alpha_log2: f64) -> usize {
-    let ln_p = -min_entropy * std::f64::consts::LN_2;
-    let ln_odds = ln_p - (-ln_p.exp_m1()).ln();
+    let log_odds = -min_entropy - (-(-min_entropy * LN_2).exp_m1()).log2();
     let alpha = (-alpha_log2).exp2();
     let mut cutoff = WINDOW + 1;
-    let mut ln_term = WINDOW as f64 * ln_p; // P(X = cutoff - 1)
-    let mut tail = ln_term.exp(); // P(X >= cutoff - 1)
+    let mut log_term = WINDOW as f64 * -min_entropy; // P(X = cutoff - 1)
+    let mut tail = (log_term * LN_2).exp(); // P(X >= cutoff - 1)
     while tail <= alpha {
         cutoff -= 1;
         let (more, fewer) = (cutoff as f64, (WINDOW + 1 - cutoff) as f64);
-        ln_term += (more / fewer).ln() - ln_odds;
-        tail += ln_term.exp();
+        log_term += (more / fewer).log2() - log_odds;
+        tail += (log_term * LN_2).exp();
     }
     cutoff
 }
