@@ -1,6 +1,5 @@
 //! `netrng status` and the HTTP listener against the real binary: each figure beside what the
-//! test's own clients got, promtool's opinion, a browser, and peers that mean harm. Needs root
-//! and what `tests/run status` installs; plain `cargo test` leaves it out.
+//! test's own clients got, promtool's opinion, and peers that mean harm. Needs root and what `tests/run status` installs; plain `cargo test` leaves it out.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
@@ -12,31 +11,17 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
+use support::asking::{jq, number, status};
 use support::feed::{Feed, Mood};
-use support::process::{Finished, Process, Stdout, command, finish, finish_with_input, netrng};
+use support::process::{Finished, Process, command, finish, finish_with_input, netrng};
 use support::raw::RawClient;
 use support::site::{Site, free_port};
 use support::wait;
 
 /// Root, and the group of `nobody` as Debian has it.
 const ROOT_AND_NOBODY: (u32, u32) = (0, 65_534);
-
-fn status(socket: &Path, arguments: &[&str]) -> Finished {
-    finish(netrng(&["status", "--socket"]).arg(socket).args(arguments))
-}
-
-/// What `jq` finds in a JSON text; strings bare, several results a line each.
-fn jq(json: &str, filter: &str) -> String {
-    let words = ["-r", "-c", filter];
-    finish_with_input(command("jq").args(words), json.as_bytes()).success().trim().to_owned()
-}
-
-fn number(json: &str, filter: &str) -> u64 {
-    let text = jq(json, filter);
-    text.parse().unwrap_or_else(|_| panic!("{filter} is {text:?} in {json}"))
-}
 
 /// Samples by name and labels.
 fn metrics(text: &str) -> BTreeMap<String, String> {
@@ -397,112 +382,6 @@ fn an_idle_daemon_sleeps_however_often_it_was_asked() {
         let before = wait::until_settled("it is at rest", rest, || switches(pid));
         wait::pause(Duration::from_secs(6));
         assert_eq!(switches(pid), before, "process {pid} was woken");
-    }
-}
-
-/// `netrng status --watch`, in a terminal of this size.
-fn in_terminal(site: &Site, locale: &str, columns: u32) -> Process {
-    let inner = format!(
-        "stty rows 40 cols {columns}; exec {} status --watch --socket {}",
-        PathBuf::from(support::process::binary()).display(),
-        site.path("server.sock").display()
-    );
-    let mut script = command("script");
-    script.args(["-qefc", &inner, "/dev/null"]).env("LC_ALL", locale).env("SHELL", "/bin/sh");
-    Process::start_with(&mut script, Stdio::piped(), Stdout::Keep)
-}
-
-#[test]
-fn watching_draws_graphs_and_ends_by_ctrl_c() {
-    let site = Site::new("/dev/urandom");
-    let alice = site.enroll("alice");
-    site.set_rule("alice", &["limit = \"20 kB/s\""]);
-    let _server = site.start_server();
-    let _client = site.start_client(&alice);
-    for (locale, full) in [("C.UTF-8", '█'), ("C", '#')] {
-        let mut watch = in_terminal(&site, locale, 100);
-        let graph = |text: &str| {
-            let frames = text.rsplit("\u{1b}[H").nth(1).unwrap_or_default().to_owned();
-            frames.lines().any(|line| line.starts_with("alice") && line.matches(full).count() >= 2)
-        };
-        wait::until_true("a graph", || graph(&String::from_utf8_lossy(&watch.stdout())));
-        let text = String::from_utf8_lossy(&watch.stdout()).into_owned();
-        assert_eq!(text.is_ascii(), locale == "C", "{text}");
-        let longest =
-            text.split("\u{1b}[K").map(|l| l.trim_start_matches(['\r', '\n']).chars().count());
-        assert!(longest.max().unwrap() <= 104, "wider than the terminal");
-        watch.write(b"\x03");
-        assert_eq!(watch.wait(wait::PATIENCE).code(), Some(0));
-    }
-    let mut plain = netrng(&["status", "--watch", "--socket"]);
-    let mut plain = Process::start(plain.arg(site.path("server.sock")));
-    wait::until_true("plain lines", || {
-        String::from_utf8_lossy(&plain.stdout()).matches("\nalice  ").count() >= 3
-    });
-    plain.signal(libc::SIGINT);
-    assert_eq!(plain.wait(wait::PATIENCE).code(), Some(0));
-    assert!(!plain.stdout().contains(&0x1b), "no escape codes without a terminal");
-}
-
-// ---- a real browser ---------------------------------------------------------------------
-
-/// `/` in Chromium: its DOM when it has loaded, and four seconds later; a picture of it.
-fn browse(
-    address: &str,
-    picture: &Path,
-    [width, height, scheme, scripts]: [&str; 4],
-) -> [String; 2] {
-    let browse = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browse");
-    let mut browse = command(browse);
-    browse.arg(format!("http://{address}/")).arg(picture).args([width, height, scheme, scripts]);
-    let text = finish(&mut browse).success();
-    let (first, second) = text.split_once("--------\n").unwrap();
-    [first.trim().to_owned(), second.trim().to_owned()]
-}
-
-/// Colours of a picture, and the one in its upper left corner.
-fn colours(picture: &Path) -> (usize, String) {
-    let convert = "pngtopnm \"$1\" | ppmhist -noheader -hexcolor";
-    let count = finish(command("sh").args(["-c", convert, "sh"]).arg(picture)).success();
-    let corner =
-        "pngtopnm \"$1\" | pamcut -left 0 -top 0 -width 1 -height 1 | tail -c 3 | od -An -tx1";
-    let corner = finish(command("sh").args(["-c", corner, "sh"]).arg(picture)).success();
-    (count.lines().count(), corner.replace(char::is_whitespace, ""))
-}
-
-#[test]
-fn a_browser_shows_it_by_day_and_night_and_on_a_phone() {
-    let (site, feed, address) = site_with_page();
-    feed.set_pace(20_000);
-    let alice = site.enroll("alice");
-    let _server = site.start_server();
-    let client = site.start_client(&alice);
-    client.wait_for_bytes(30_000);
-    let folder = tempfile::tempdir().unwrap();
-    // The colour shows that the style was applied, and the second look whether the script ran:
-    // so their hashes in the policy are right.
-    for (index, (view, background)) in [
-        (["1200", "1100", "light", "on"], "f4f6f4"),
-        (["1200", "1100", "dark", "off"], "111513"),
-        (["390", "1600", "light", "off"], "f4f6f4"),
-        (["390", "1600", "dark", "on"], "111513"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let picture = folder.path().join(format!("{index}.png"));
-        let [first, second] = browse(&address, &picture, view);
-        for dom in [&first, &second] {
-            for part in ["<h1>netrng</h1>", ">alice<", "</b>good", "kB/s <small>now<", "V1000H0"] {
-                assert!(dom.contains(part), "no {part} in {dom}");
-            }
-            assert!(!dom.contains("class=\"old\"") && !dom.contains("<%"), "{dom}");
-        }
-        let is_live = view[3] == "on";
-        assert_eq!(first != second, is_live, "{view:?}: {first}\n{second}");
-        let (count, corner) = colours(&picture);
-        assert!(count > 50, "{view:?} has {count} colours");
-        assert_eq!(corner, background, "{view:?}");
     }
 }
 

@@ -7,6 +7,7 @@ use super::core::{Server, SourceState};
 use super::roster::Client;
 use super::session::{Session, State};
 use crate::moment::Moment;
+use crate::status::windows::WINDOW;
 use crate::status::{Row, Value};
 use std::time::Duration;
 
@@ -60,12 +61,10 @@ impl Server {
 
     /// The figures of each client, in the order of the clients file.
     pub fn report_clients(&self, now: Moment) -> Vec<Row> {
-        let rates = self.roster.iter().map(|client| client.recent.bytes_per_s(now));
-        let highest = rates.max().unwrap_or(0);
-        self.roster.iter().map(|client| self.report_client(client, highest, now)).collect()
+        self.roster.iter().map(|client| self.report_client(client, now)).collect()
     }
 
-    fn report_client(&self, client: &Client, highest: u64, now: Moment) -> Row {
+    fn report_client(&self, client: &Client, now: Moment) -> Row {
         let mut sessions: Vec<&Session> = Vec::new();
         for id in &client.sessions {
             sessions.extend(self.sessions.get(id.0).and_then(Option::as_ref));
@@ -77,8 +76,7 @@ impl Server {
             Some(_) if has(State::InLine) => "in-line",
             Some(_) => "parked",
         };
-        let part = |of: u64, all: u64| Value::Permille(of.saturating_mul(1000) / all.max(1));
-        let rate = client.recent.bytes_per_s(now);
+        let share = client.given_bytes.saturating_mul(1000) / self.counters.given_bytes.max(1);
         let wanted = sessions.iter().map(|session| u64::from(session.outstanding)).sum();
         let newest = sessions.last().map_or(String::new(), |newest| newest.peer.to_string());
         let mut row = Row::default();
@@ -90,15 +88,25 @@ impl Server {
         row.count("given_bytes", client.given_bytes);
         row.count("given_samples", client.given_samples);
         row.age("last_given_age_seconds", client.given_at.map(|at| now.since(at)));
-        row.gauge("rate_bytes_per_second", rate);
-        row.put("rate_of_highest", part(rate, highest));
-        row.put("share", part(client.given_bytes, self.counters.given_bytes));
+        row.gauge("rate_bytes_per_second", client.recent.bytes_per_s(now));
+        row.put("share", Value::Permille(share));
         row.gauge("wanted_bytes", wanted);
         row.gauge("weight", client.rule.weight.into());
         row.gauge("guarantee_bytes_per_second", client.rule.guarantee_bytes_per_s);
+        row.flag("guarantee_kept", !self.misses_guarantee(client, now));
         row.put("limit_bytes_per_second", Value::Gauge(client.rule.limit_bytes_per_s));
         let end = client.last_end.map_or(String::new(), |reason| reason.to_string());
         row.note("last_end", &end);
         row
+    }
+
+    /// Whether a client that has a place wants bytes and is given less than its guarantee. Bytes
+    /// come by samples: one more or less in a window says nothing, nor does who has just begun.
+    fn misses_guarantee(&self, client: &Client, now: Moment) -> bool {
+        let guarantee = client.rule.guarantee_bytes_per_s;
+        let Some(since) = self.scheduler.wants_since(client.flow, now) else { return false };
+        let sample = self.limits.sample_size as u64;
+        let least = guarantee.saturating_sub(sample / WINDOW.as_secs());
+        now.since(since) > 2 * WINDOW && client.recent.bytes_per_s(now) < least
     }
 }

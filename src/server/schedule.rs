@@ -79,6 +79,8 @@ struct Flow {
     guarantee_tag: u128,
     /// Up to when the guarantee is kept, nanoseconds.
     kept_until: u128,
+    /// Since when it has wanted bytes, but for gaps.
+    wants_since: Moment,
     /// When it last stopped wanting bytes, nanoseconds.
     idle_at: u128,
     /// When the limit's bucket was, or will be, empty, nanoseconds.
@@ -146,6 +148,7 @@ impl Scheduler {
             tag: 0,
             guarantee_tag: 0,
             kept_until: nanos(now),
+            wants_since: now,
             // As if idle since ever.
             idle_at: 0,
             limit_empty_at: 0,
@@ -177,6 +180,9 @@ impl Scheduler {
             }
             self.queues.remove(id, flow);
         } else if was_idle {
+            if !flow.is_in_gap(now) {
+                flow.wants_since = now;
+            }
             flow.wake(self.virtual_now, self.sample_size, now);
             self.queues.add(id, flow, self.sample_size, now);
         } else if smaller && matches!(flow.place, Place::Paused(_)) {
@@ -184,6 +190,13 @@ impl Scheduler {
             self.queues.remove(id, flow);
             self.queues.add(id, flow, self.sample_size, now);
         }
+    }
+
+    /// Since when a flow has wanted bytes, but for gaps between two requests; `None`: it does not.
+    pub fn wants_since(&self, id: FlowId, now: Moment) -> Option<Moment> {
+        let flow = self.flows.get(&id)?;
+        let wants = flow.place != Place::Idle || flow.is_in_gap(now);
+        wants.then_some(flow.wants_since)
     }
 
     /// Flows that want bytes, limited ones included.
@@ -316,7 +329,7 @@ impl Flow {
     /// while it wants nothing, so that a gap costs nothing and a long pause leaves no claim.
     fn wake(&mut self, virtual_now: VirtualNow, sample_size: u64, now: Moment) {
         let idle = nanos(now).saturating_sub(self.idle_at);
-        let due = match idle <= GAP_MAX.as_nanos() {
+        let due = match self.is_in_gap(now) {
             true => virtual_span(sample_size, self.rule.weight.into()),
             false => 0,
         };
@@ -325,6 +338,11 @@ impl Flow {
         let most = self.guarantee_tag_max(virtual_now.guarantee_tag, sample_size);
         self.guarantee_tag = self.guarantee_tag.clamp(virtual_now.guarantee_tag, most);
         self.kept_until = self.kept_until.max(nanos(now).min(self.kept_until + 2 * idle));
+    }
+
+    /// Whether one that wants nothing may still be between two requests.
+    fn is_in_gap(&self, now: Moment) -> bool {
+        nanos(now).saturating_sub(self.idle_at) <= GAP_MAX.as_nanos()
     }
 
     /// How far the tag may be ahead. Without a guarantee no tag ever gets there.

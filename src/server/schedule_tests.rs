@@ -98,6 +98,25 @@ fn weights_divide_in_their_ratio() {
 }
 
 #[test]
+fn how_long_a_flow_wants_is_known_through_gaps_and_limits() {
+    let mut line = Line::new(10_000, &[FlowRule::default(), rule(1, 0, Some(100))]);
+    let since = |line: &Line, flow| line.scheduler.wants_since(FlowId(flow), line.now);
+    let start = line.now;
+    assert_eq!(since(&line, 0), None);
+    line.want(1, MUCH);
+    for _ in 0..100 {
+        line.want(0, 64);
+        line.run(Duration::from_millis(5));
+        line.now = line.now + GAP_MAX / 2;
+        assert_eq!([0, 1].map(|flow| since(&line, flow)), [Some(start); 2]);
+    }
+    line.now = line.now + GAP_MAX;
+    assert_eq!([0, 1].map(|flow| since(&line, flow)), [None, Some(start)]);
+    line.want(0, 64);
+    assert_eq!(since(&line, 0), Some(line.now));
+}
+
+#[test]
 fn returning_from_idle_gives_no_claim_and_no_penalty() {
     let mut line = Line::new(10_000, &[FlowRule::default(); 2]);
     line.want(0, MUCH);

@@ -18,7 +18,7 @@ mod page;
 mod prometheus;
 mod snapshot;
 mod source;
-mod table;
+pub mod table;
 mod template;
 pub mod windows;
 pub mod words;
@@ -34,7 +34,7 @@ pub enum Page {
     Home,
     /// `/status`: for people with a terminal.
     Table,
-    /// `/watch`: the same, and before each line what it counts.
+    /// `/watch`: the same, to be laid out by who asks, and before each line what it counts.
     Watch,
     /// `/status.json`.
     Json,
@@ -67,8 +67,8 @@ pub fn answer(page: Page, snapshot: &Snapshot) -> Answer {
         Page::Home if snapshot.role == "server" => {
             fine("text/html; charset=utf-8", page::render(snapshot))
         }
-        Page::Home | Page::Table => fine(PLAIN, table::render(snapshot, false)),
-        Page::Watch => fine(PLAIN, table::render(snapshot, true)),
+        Page::Home | Page::Table => fine(PLAIN, table::render(snapshot)),
+        Page::Watch => fine(PLAIN, table::lines(snapshot)),
         Page::Json => fine("application/json", json::render(snapshot)),
         Page::Metrics => {
             fine("text/plain; version=0.0.4; charset=utf-8", prometheus::render(snapshot))

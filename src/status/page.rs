@@ -12,7 +12,7 @@ const TEMPLATE: &str = include_str!("page.html");
 /// HTTP headers by which a browser lets nothing but that one style and that one script act here,
 /// and nobody frame the page. The hashes are of `page.html`'s, and a test computes them.
 pub const SECURITY: &str = "Content-Security-Policy: default-src 'none'; connect-src 'self'; \
-    style-src 'sha256-/MeRMfOQY+iezFM2FOqIlA0RbKU3ar+F2izqk7FXPnY='; \
+    style-src 'sha256-YKqwwCVr9hi6J2EawfIIlqKhLfp+pmd1ZYgGyAUNHms='; \
     script-src 'sha256-XaC2lCDdmaQiBiaWwZFWEcGUSmuqeqFU2DLudFdUbTk='; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n";
 
@@ -41,9 +41,10 @@ fn chart(snapshot: &Snapshot) -> Row {
     let top = round_up(if is_near { most.max(capacity) } else { most });
     // Below the top, so that the product is no longer than the largest rate times a thousand.
     let height = |bytes: u64| (HEIGHT - bytes.saturating_mul(HEIGHT) / top.max(1)).to_string();
+    // From the present to the left, as far back as the daemon was there.
     let mut line = String::new();
-    for (x, bytes) in rates.iter().enumerate() {
-        push(&mut line, &[if x == 0 { "M" } else { "L" }, &x.to_string(), " ", &height(*bytes)]);
+    for (x, bytes) in rates.iter().rev().enumerate() {
+        push(&mut line, &[if x == 0 { "M-" } else { "L-" }, &x.to_string(), " ", &height(*bytes)]);
     }
     let round = |bytes| rate(bytes).replace(".0 ", " ");
     let mut row = Row::default();
@@ -83,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn the_chart_ends_with_the_present() {
+    fn the_chart_goes_back_from_the_present() {
         let mut source = Row::default();
         source.put("rate_history", Value::List(vec![0, 5]));
         source.gauge("rate_bytes_per_second", 10);
         source.gauge("capacity_bytes_per_second", 8);
         let row = chart(&Snapshot::of_server(Row::default(), source, Vec::new()));
         let note = |text: &str| Some(Value::Note(text.into()));
-        assert_eq!(row.get("chart_line").cloned(), note("M0 1000L1 500L2 0"));
+        assert_eq!(row.get("chart_line").cloned(), note("M-0 0L-1 500L-2 1000"));
         assert_eq!(row.get("chart_capacity").cloned(), note("200"));
         assert_eq!(row.get("chart_top").cloned(), note("10 B/s"));
     }

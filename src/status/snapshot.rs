@@ -77,6 +77,7 @@ impl Row {
     }
 
     /// The fact of this name.
+    #[inline(never)]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
@@ -132,6 +133,7 @@ impl Snapshot {
     }
 
     /// The fact of this name that is not one of several's.
+    #[inline(never)]
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         let single = self.sections.iter().filter(|section| section.name == section.key);
         single.flat_map(|section| &section.rows).find_map(|row| row.get(key))

@@ -91,7 +91,9 @@ impl SourceStatus {
 
     /// Notes that the reader is alive.
     pub fn record_progress(&self, now: Moment) {
-        self.progress_at_nanos.store(now.as_nanos(), Ordering::Relaxed);
+        if self.progress_at_nanos.swap(now.as_nanos(), Ordering::Relaxed) == 0 {
+            self.slow().recent.0.begin(now);
+        }
     }
 
     /// When the reader last got somewhere.

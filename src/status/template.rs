@@ -1,8 +1,10 @@
 //! The figures in a text that says where each belongs: the table for terminals and the page.
 //!
 //! ```text
-//! <%key%>            the fact, as people read it; <%key/r%> as a rate, /s a size, /n bare digits
-//! <%?key%>A<%:%>B<%.%>   A if it is there and neither zero nor false, else B
+//! <%key%>            the fact, as people read it; <%key/r%> as a rate, /s a size, /n bare digits,
+//!                    /b in thousandths of the highest rate of a row
+//! <%?key%>A<%:%>B<%.%>   A if it is there and neither zero nor false, else B;
+//! <%?key=words%>         if it reads so
 //! <%*section%>A<%.%>     A for each row, whose facts come before all others
 //! ```
 
@@ -18,7 +20,13 @@ pub(super) fn fill(
     mark: &'static str,
     in_html: bool,
 ) -> String {
-    let mut filler = Filler { snapshot, mark, in_html, out: String::new() };
+    let mut highest = 1;
+    for row in snapshot.sections.last().map_or(&[][..], |several| &several.rows) {
+        if let Some(Value::Gauge(Some(rate))) = row.get("rate_bytes_per_second") {
+            highest = highest.max(*rate);
+        }
+    }
+    let mut filler = Filler { snapshot, mark, in_html, highest, out: String::new() };
     filler.block(template, extra, true);
     filler.out
 }
@@ -27,6 +35,7 @@ struct Filler<'s> {
     snapshot: &'s Snapshot,
     mark: &'static str,
     in_html: bool,
+    highest: u64,
     out: String,
 }
 
@@ -75,6 +84,9 @@ impl<'s> Filler<'s> {
     }
 
     fn holds(&self, key: &str, row: &Row) -> bool {
+        if let Some((key, words)) = cut(key, "=") {
+            return self.words(key, row) == words;
+        }
         match row.get(key).or_else(|| self.snapshot.get(key)) {
             Some(Value::Count(number) | Value::Permille(number)) => *number > 0,
             Some(Value::Gauge(number)) => number.is_some_and(|number| number > 0),
@@ -87,16 +99,15 @@ impl<'s> Filler<'s> {
         }
     }
 
-    fn push_fact(&mut self, tag: &str, row: &Row) {
+    /// A fact as people read it; empty if there is none.
+    fn words(&self, tag: &str, row: &Row) -> String {
         let (key, form) = until(tag, "/");
-        let text = match row.get(key).or_else(|| self.snapshot.get(key)) {
-            Some(Value::Count(number) | Value::Permille(number)) if form == "n" => {
-                number.to_string()
-            }
+        match row.get(key).or_else(|| self.snapshot.get(key)) {
             Some(Value::Count(number) | Value::Gauge(Some(number))) => match form {
                 "r" => rate(*number),
                 "s" => size(*number),
                 "n" => number.to_string(),
+                "b" => (number.saturating_mul(1000) / self.highest).to_string(),
                 _ => Grouped(*number).to_string(),
             },
             Some(Value::Permille(part)) => percent(*part),
@@ -111,7 +122,11 @@ impl<'s> Filler<'s> {
                 text
             }
             _ => String::new(),
-        };
+        }
+    }
+
+    fn push_fact(&mut self, tag: &str, row: &Row) {
+        let text = self.words(tag, row);
         if text.is_empty() {
             return self.out.push_str(self.mark);
         }
@@ -120,6 +135,8 @@ impl<'s> Filler<'s> {
                 '&' if self.in_html => self.out.push_str("&amp;"),
                 '<' if self.in_html => self.out.push_str("&lt;"),
                 '"' if self.in_html => self.out.push_str("&quot;"),
+                // No number without its unit.
+                ' ' if self.in_html && tag.ends_with("/r") => self.out.push_str("&nbsp;"),
                 _ => self.out.push(letter),
             }
         }
@@ -136,6 +153,7 @@ mod tests {
             let mut row = Row::default();
             row.note("name", name);
             row.count("bytes", bytes);
+            row.gauge("rate_bytes_per_second", bytes / 2);
             row
         };
         let (mut server, clients) = (Row::default(), vec![row("a<b", 1234), row("c", 0)]);
@@ -145,7 +163,7 @@ mod tests {
         let filled = |template| fill(template, &snapshot, &Row::default(), "-", true);
         for (template, text) in [
             ("no tag", "no tag"),
-            ("<%rate%> <%rate/r%> <%rate/s%> <%rate/n%>", "12,345 12.3 kB/s 12.3 kB 12345"),
+            ("<%rate%> <%rate/r%> <%rate/s%> <%rate/n%>", "12,345 12.3&nbsp;kB/s 12.3 kB 12345"),
             ("<%?ready%>yes<%:%>no<%.%>!", "yes!"),
             ("<%?unheard%>yes<%:%>no<%.%>!", "no!"),
             ("<%?unheard%><%?ready%>a<%:%>b<%.%><%:%><%?ready%>c<%:%>d<%.%><%.%>!", "c!"),
@@ -153,6 +171,9 @@ mod tests {
             ("<%*clients%><%?bytes%><%rate%><%:%>none<%.%> <%.%>", "12,345 none "),
             ("<%?clients%>some<%.%><%?upstreams%>none<%.%>", "some"),
             ("<%unheard%>", "-"),
+            ("<%?rate=12,345%>yes<%:%>no<%.%> <%?rate=12%>yes<%:%>no<%.%>", "yes no"),
+            ("<%*clients%><%?name=c%>c<%:%>other<%.%> <%.%>", "other c "),
+            ("<%*clients%><%rate_bytes_per_second/b%> <%.%>", "1000 0 "),
         ] {
             assert_eq!(filled(template), text, "{template}");
         }

@@ -19,7 +19,7 @@ pub struct Windows {
     bytes: Box<[u64]>,
     /// The number of the window that was last added to, counted from the beginning of time.
     newest: u64,
-    /// When the first bytes came.
+    /// When the counting began, or the first bytes came.
     since: Option<Moment>,
 }
 
@@ -27,6 +27,11 @@ impl Windows {
     /// For so many windows, at least 2.
     pub fn new(count: usize) -> Self {
         Windows { bytes: vec![0; count].into(), newest: 0, since: None }
+    }
+
+    /// From `now` on nothing added means that nothing came.
+    pub fn begin(&mut self, now: Moment) {
+        self.since.get_or_insert(now);
     }
 
     /// Adds bytes that came at `now`.
@@ -37,7 +42,7 @@ impl Windows {
             *self.slot(number - passed + step) = 0;
         }
         self.newest = self.newest.max(number);
-        self.since.get_or_insert(now);
+        self.begin(now);
         *self.slot(self.newest) += bytes;
     }
 
@@ -77,11 +82,14 @@ impl Windows {
         u64::try_from(bytes * 1_000_000_000 / span).unwrap_or(u64::MAX)
     }
 
-    /// Bytes per second of each window but the present one, oldest first.
+    /// Bytes per second of each whole window since the counting began but the present one, oldest
+    /// first.
     pub fn history(&self, now: Moment) -> Vec<u64> {
+        let Some(since) = self.since else { return Vec::new() };
         let number = now.as_nanos() / WINDOW_NANOS;
-        let numbers = (1..self.bytes.len() as u64).rev().map(|back| number.checked_sub(back));
-        numbers.map(|number| number.map_or(0, |n| self.window(n)) / WINDOW.as_secs()).collect()
+        let oldest = number.saturating_sub(self.bytes.len() as u64 - 1);
+        let oldest = oldest.max(since.as_nanos().div_ceil(WINDOW_NANOS));
+        (oldest..number).map(|number| self.window(number) / WINDOW.as_secs()).collect()
     }
 }
 
@@ -118,11 +126,22 @@ mod tests {
     #[test]
     fn windows_that_nobody_added_to_are_empty() {
         let mut windows = Windows::new(4);
+        windows.begin(at(0));
         windows.add(5, at(1_000));
         windows.add(10, at(6_000));
-        assert_eq!(windows.history(at(11_000)), [0, 1, 2]);
+        assert_eq!(windows.history(at(11_000)), [1, 2]);
         windows.add(50, at(18_000));
         assert_eq!(windows.history(at(21_000)), [2, 0, 10]);
         assert_eq!(windows.history(at(1_000_000)), [0, 0, 0]);
+    }
+
+    #[test]
+    fn there_is_no_history_of_the_time_before() {
+        let mut windows = Windows::new(61);
+        assert_eq!(windows.history(at(3_600_000)), []);
+        windows.begin(at(3_602_000));
+        assert_eq!(windows.history(at(3_609_000)), [], "no window has passed from end to end");
+        windows.add(10, at(3_611_000));
+        assert_eq!(windows.history(at(3_616_000)), [0, 2], "nothing came, and then something");
     }
 }

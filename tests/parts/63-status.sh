@@ -20,4 +20,4 @@ if [[ ! -x $NETRNG_PROMTOOL ]]; then
 fi
 cargo build --release --locked
 export NETRNG_BINARY=$CARGO_TARGET_DIR/release/netrng
-cargo test --locked --test status -- --test-threads=2 --nocapture
+cargo test --locked --test status --test faces -- --test-threads=2 --nocapture

@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test target uses its own part of this")]
 #![allow(unreachable_pub, reason = "a module of several crates")]
 
+pub mod asking;
 pub mod assessment;
 pub mod board;
 pub mod deal;

@@ -14,8 +14,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// For a daemon to answer: far longer than one takes that is well.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For a daemon to answer: far longer than one takes that is well ...
+const PATIENCE: Duration = Duration::from_secs(5);
+/// ... and what is said of one that takes longer.
+const NO_ANSWER: &str = "no answer within 5 s: it hangs, or is stopped";
 /// Longest answer, bytes: more than that of 65,536 clients.
 const ANSWER_LEN_MAX: u64 = 64 * 1024 * 1024;
 
@@ -29,7 +31,7 @@ pub fn status(asked: &Status) -> Result<(), Failure> {
         Form::Table => "/status",
         Form::Json => "/status.json",
         Form::Prometheus => "/metrics",
-        Form::Watch => return watch::watch(&sockets),
+        Form::Watch => return watch::watch(sockets),
     };
     let answers = ask_all(&sockets, page)?;
     let between = if asked.form == Form::Table { "\n" } else { "" };
@@ -88,7 +90,7 @@ fn ask_all<'s>(sockets: &'s [PathBuf], page: &str) -> Result<Vec<(&'s Path, Stri
         }
         Some((socket, error)) => {
             let socket = socket.display();
-            let text = format!("the netrng at {socket} does not answer: {error}");
+            let text = format!("the netrng at {socket}: {error}");
             Err(Failure::new(Exit::NoServer, text))
         }
         None => {
@@ -109,12 +111,11 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// What a daemon says on `page`.
 fn ask(socket: &Path, page: &str) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(["GET ", page, " HTTP/1.0\r\n\r\n"].concat().as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_LEN_MAX).read_to_end(&mut answer)?;
+    let answer = match fetch(socket, page) {
+        // So sockets say that the time is over.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(io::Error::other(NO_ANSWER)),
+        other => other,
+    }?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, content) = cut(&answer, "\r\n\r\n").ok_or(ErrorKind::UnexpectedEof)?;
     match until(until(head, " ").1, " ").0 {
@@ -122,4 +123,15 @@ fn ask(socket: &Path, page: &str) -> io::Result<String> {
         "404" => Err(io::Error::other("it is of another version, and has no such form")),
         _ => Err(io::Error::other(until(head, "\r\n").0.to_owned())),
     }
+}
+
+/// The bytes of the answer.
+fn fetch(socket: &Path, page: &str) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(["GET ", page, " HTTP/1.0\r\n\r\n"].concat().as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_LEN_MAX).read_to_end(&mut answer)?;
+    Ok(answer)
 }
