@@ -103,7 +103,7 @@ impl Fetcher {
         };
         while !self.stop.is_released() {
             self.status.enter(FetchState::Connecting);
-            self.tell_others(|seat| seat.handle_asked(crate::sys::now()));
+            self.tell_others(Seat::handle_connecting);
             let ended = match self.open(history.words_level) {
                 Ok(Some(session)) => self.draw(session, &mut history),
                 Ok(None) => Ok(()),
@@ -226,7 +226,6 @@ impl Fetcher {
         let mut given = 0;
         loop {
             self.status.enter(FetchState::Asking);
-            self.tell_others(|seat| seat.handle_asked(crate::sys::now()));
             let sample = loop {
                 match session.next(self.request_size, (self.random)())? {
                     News::Sample(sample) => break sample,
@@ -267,13 +266,13 @@ impl Fetcher {
             send(self.samples, sample) -> sent => sent.is_ok(),
             recv(self.stop.receiver()) -> _ => false,
         };
-        self.tell_others(|seat| seat.handle_given(len));
+        self.tell_others(|seat, now| seat.handle_given(len, now));
         is_taken
     }
 
-    fn tell_others(&self, tell: impl FnOnce(&Seat)) {
+    fn tell_others(&self, tell: impl FnOnce(&Seat, Moment)) {
         if let Some(seat) = &self.seat {
-            tell(seat);
+            tell(seat, crate::sys::now());
         }
     }
 

@@ -108,7 +108,7 @@ where
         make_codec(address).map(|codec| Box::new(codec) as Box<dyn ClientCodec>)
     });
     let mut statuses = Vec::with_capacity(upstreams.len());
-    let mut seats = seat::seats(upstreams.len(), crate::sys::now());
+    let mut seats = seat::seats(upstreams.len(), demand.request_size, crate::sys::now());
     for upstream in upstreams {
         let status = Arc::new(FetchStatus::new(&upstream.name));
         statuses.push(Arc::clone(&status));

@@ -18,9 +18,9 @@ pub(super) struct Seat {
     rung: Receiver<()>,
 }
 
-/// A seat for each of so many upstreams.
-pub(super) fn seats(upstreams: usize, now: Moment) -> impl Iterator<Item = Seat> {
-    let turns = Arc::new(Mutex::new(Turns::new(upstreams, now)));
+/// A seat for each of so many upstreams, which give `part_len` bytes each to a block.
+pub(super) fn seats(upstreams: usize, part_len: u32, now: Moment) -> impl Iterator<Item = Seat> {
+    let turns = Arc::new(Mutex::new(Turns::new(upstreams, part_len, now)));
     let (bells, rings): (Vec<_>, Vec<_>) =
         (0..upstreams).map(|_| crossbeam_channel::bounded(1)).unzip();
     let bells: Arc<[Sender<()>]> = bells.into();
@@ -33,21 +33,19 @@ pub(super) fn seats(upstreams: usize, now: Moment) -> impl Iterator<Item = Seat>
 }
 
 impl Seat {
-    /// It is asked for more.
-    pub(super) fn handle_asked(&self, now: Moment) {
-        self.with(|turns| turns.handle_asked(self.number, now));
+    /// It is connected to, to be asked.
+    pub(super) fn handle_connecting(&self, now: Moment) {
+        self.change(|turns| turns.handle_connecting(self.number, now));
     }
 
     /// It failed, or has nothing to give for now.
-    pub(super) fn handle_absent(&self) {
-        self.with(|turns| turns.handle_absent(self.number));
-        self.ring();
+    pub(super) fn handle_absent(&self, now: Moment) {
+        self.change(|turns| turns.handle_absent(self.number, now));
     }
 
-    /// It gave so many bytes.
-    pub(super) fn handle_given(&self, bytes: usize) {
-        self.with(|turns| turns.handle_given(self.number, bytes));
-        self.ring();
+    /// It gave so many bytes, and is asked for more.
+    pub(super) fn handle_given(&self, bytes: usize, now: Moment) {
+        self.change(|turns| turns.handle_given(self.number, bytes, now));
     }
 
     /// Has something to give and waits for its turn; `false` if told to stop.
@@ -73,10 +71,33 @@ impl Seat {
         work(&mut self.turns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn ring(&self) {
+    /// Changes something, and rings for all who wait: for a bell rung before, one might look too
+    /// early.
+    fn change(&self, work: impl FnOnce(&mut Turns)) {
+        self.with(work);
         for bell in &*self.bells {
             // One that was not heard yet is enough.
             let _ = bell.try_send(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::latch::latch;
+    use crate::sys::now;
+
+    #[test]
+    fn a_gift_and_the_next_question_are_one_step_for_those_who_wait() {
+        let (_trigger, stop) = latch().unwrap();
+        let mut seats = seats(2, 1000, now());
+        let (fast, slow) = (seats.next().unwrap(), seats.next().unwrap());
+        fast.handle_given(1000, now());
+        slow.with(|turns| turns.handle_ready(1, now()));
+        let waiting = std::thread::spawn(move || fast.wait_for_turn(&stop));
+        slow.handle_given(200, now());
+        // It is asked and silent from here on: nobody rings any more.
+        assert!(waiting.join().unwrap(), "after a while the turn comes");
     }
 }
