@@ -61,7 +61,7 @@ pub fn check(path: &Path) -> Result<(), Failure> {
 
 /// Looks whether what `key` names is there and can be read by the one who will. `make`: what to
 /// do if it is not there.
-fn expect(
+pub(super) fn expect(
     config: &Path,
     key: &str,
     named: Option<&Path>,

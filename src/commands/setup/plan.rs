@@ -142,8 +142,8 @@ pub(super) fn plan(facts: &Facts) -> Plan {
     match role {
         Role::Server => steps.extend(server_steps(facts)),
         Role::Client => {
-            steps.extend(facts.given.as_deref().map(|path| given(path, facts)));
             steps.extend(ssh_steps(facts));
+            steps.extend(facts.given.as_deref().map(|path| given(path, facts)));
         }
     }
     if is_configured(facts) {
@@ -153,7 +153,7 @@ pub(super) fn plan(facts: &Facts) -> Plan {
             &format!("{program} check -c {config} | grep '^mode = \"{name}\"'"),
             &format!(
                 "{program} check -c {config} > /dev/null\n\
-                 echo \"{config} is no {name}'s: move it away first\"\n\
+                 echo \"{config} is no {name}'s; docs/init.md: server and client on one machine\"\n\
                  exit 1"
             ),
         ));
@@ -179,7 +179,7 @@ fn steps_for_all(facts: &Facts) -> Vec<Step> {
         Step::new(
             "A folder for keys and the list of clients, for root and the service alone",
             &format!(
-                "[ -n \"$(find {folder} -prune -type d -user root -group netrng -perm 0750)\" ]"
+                "[ -n \"$(find -H {folder} -prune -type d -user root -group netrng -perm 0750)\" ]"
             ),
             &format!("mkdir -p {folder}\nchown root:netrng {folder}\nchmod 0750 {folder}"),
         ),
@@ -187,7 +187,7 @@ fn steps_for_all(facts: &Facts) -> Vec<Step> {
     if !facts.is_packaged {
         steps.push(Step {
             why: "The program, where the service finds it".to_owned(),
-            check: format!("cmp -s - {}", system.program),
+            check: format!("[ -x {0} ] && cmp -s - {0}", system.program),
             run: format!("new 0755 {}", system.program),
             input: Input::File(facts.program.clone()),
         });
@@ -205,7 +205,7 @@ fn given(path: &Path, facts: &Facts) -> Step {
     Step {
         why: "The configuration that was given".to_owned(),
         check: format!("name_user | look {config}"),
-        run: format!("name_user | place 0600 {config}"),
+        run: format!("name_user | place 0600 {config} {}", program(facts)),
         input: Input::File(path.to_owned()),
     }
 }
@@ -223,15 +223,26 @@ fn ssh_steps(facts: &Facts) -> Vec<Step> {
             let (path, user) = (quoted(path), &facts.user);
             add(Step::new(
                 &format!("A key for ssh, without a passphrase, which {user} may read"),
-                &format!("[ -s {path} ]"),
+                // ssh has a user's own key closed to the group.
                 &format!(
-                    "command -v ssh-keygen > /dev/null || {{\n\
+                    "[ -n \"$(find -H {path} -size +0 \\( -user {user} -o \\\n\
+                     \x20   -group \"$(id -gn {user})\" -perm -0040 \\))\" ]"
+                ),
+                &format!(
+                    "if [ -s {path} ]; then\n\
+                     \x20   echo \"it is there: chgrp it to $(id -gn {user}) and chmod 0640, or name another\" >&2\n\
+                     \x20   exit 1\n\
+                     fi\n\
+                     command -v ssh-keygen > /dev/null || {{\n\
                      \x20   echo \"install OpenSSH's client first\" >&2\n\
                      \x20   exit 1\n\
                      }}\n\
-                     ssh-keygen -q -t ed25519 -N '' -f {path}\n\
-                     chgrp \"$(id -gn {user})\" {path}\n\
-                     chmod 0640 {path}"
+                     rm -f {path}.new\n\
+                     ssh-keygen -q -t ed25519 -N '' -f {path}.new\n\
+                     chgrp \"$(id -gn {user})\" {path}.new\n\
+                     chmod 0640 {path}.new\n\
+                     mv {path}.new.pub {path}.pub\n\
+                     mv {path}.new {path}"
                 ),
             ));
         }

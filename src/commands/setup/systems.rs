@@ -73,7 +73,7 @@ pub(super) const SYSTEMS: &[System] = &[
         name: "rhel",
         ids: &["rhel", "fedora", "centos"],
         marker: "etc/redhat-release",
-        install_rngd: "if command -v dnf; then dnf -y install rng-tools\n\
+        install_rngd: "if command -v dnf > /dev/null; then dnf -y install rng-tools\n\
                        else yum -y install rng-tools; fi",
         inits: &["systemd", "upstart"],
         add_group: GROUPADD,
@@ -116,7 +116,7 @@ pub(super) const SYSTEMS: &[System] = &[
         name: "openwrt",
         ids: &["openwrt"],
         marker: "etc/openwrt_release",
-        install_rngd: "if command -v apk; then apk add rng-tools\n\
+        install_rngd: "if command -v apk > /dev/null; then apk add rng-tools\n\
                        else opkg update && opkg install rng-tools; fi",
         inits: &["procd"],
         add_group: "# OpenWrt has no command for it. The number is that of our port: nobody else's.\n\
@@ -332,7 +332,7 @@ pub(super) const INITS: &[Init] = &[
         options: &[],
         is_enabled: "ls /etc/rc2.d/S*netrng",
         // A package has installed it switched off, which `defaults` leaves as it is.
-        enable: "if command -v update-rc.d; then\n\
+        enable: "if command -v update-rc.d > /dev/null; then\n\
                  \x20   update-rc.d netrng defaults\n\
                  \x20   update-rc.d netrng enable\n\
                  else chkconfig --add netrng; fi",

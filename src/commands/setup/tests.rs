@@ -2,7 +2,9 @@
 
 use super::*;
 use plan::{Input, Plan, plan};
-use std::process::Command;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 fn facts(role: Role, system: &'static System, init: &'static Init) -> Facts {
     Facts {
@@ -269,7 +271,7 @@ fn what_another_machine_reads_is_beside_the_script() {
     let there = Facts { is_elsewhere: true, ..facts(Role::Client, &SYSTEMS[0], &INITS[0]) };
     let text = script::script(&plan(&there), &[]);
     assert!(text.contains("\n< 'netrng' new 0755 /usr/local/bin/netrng\n"), "{text}");
-    assert!(text.contains("\n< 'alice.toml' name_user | place 0600 /etc/netrng.toml\n"), "{text}");
+    assert!(text.contains("\n< 'alice.toml' name_user | place 0600 /etc/netrng.toml "), "{text}");
     assert!(!text.contains("/tmp/"), "{text}");
 }
 
@@ -306,7 +308,10 @@ fn ssh_gets_a_key_and_says_what_is_to_be_done_by_hand() {
     let files = "ssh-port = 2222\nidentity-file = '/k/id'\nknown-hosts-file = '/k/known'\n";
     let ready = with(files);
     let key = step(&ready, "ssh-keygen -q -t ed25519 -N '' -f '/k/id'");
-    assert!(key.run.ends_with("chgrp \"$(id -gn netrng)\" '/k/id'\nchmod 0640 '/k/id'"));
+    assert!(key.run.contains("\nchgrp \"$(id -gn netrng)\" '/k/id'.new\nchmod 0640 '/k/id'.new\n"));
+    assert!(key.run.ends_with("\nmv '/k/id'.new '/k/id'"), "all of it or nothing: {key:?}");
+    let order = |word| ready.steps.iter().position(|step| step.run.contains(word)).unwrap();
+    assert!(order("ssh-keygen") < order("place "), "what it names is there before it is judged");
     assert_eq!(step(&ready, ": > '/k/known'").check, "[ -e '/k/known' ]");
     for part in [
         "useradd --system --create-home --home-dir /var/lib/rng --shell /bin/sh --password '*' rng\n",
@@ -345,6 +350,7 @@ fn a_given_configuration_is_checked_before_anything_is_installed() {
     };
     let client = "mode = \"client\"\n[[upstream]]\ncommand = [\"a\"]\n";
     let installed = client.replacen('\n', "\nuser = \"netrng\"\n", 1);
+    let ghost = installed.replace("netrng", "nobody-here");
     let server = "mode = \"server\"\n[server]\nprivate-key-file = \"/nowhere/server.key\"\n";
     for there in [None, Some(client), Some(&installed)] {
         assert_eq!(judge(Role::Client, client, there), None, "{there:?}");
@@ -354,6 +360,7 @@ fn a_given_configuration_is_checked_before_anything_is_installed() {
         (Role::Client, " \n", None, "the file is empty; look what `netrng enroll` said"),
         (Role::Client, server, None, "mode: found \"server\", want \"client\""),
         (Role::Server, client, None, "mode: found \"client\", want \"server\""),
+        (Role::Client, &ghost, None, "user = \"nobody-here\": this machine has no such user"),
         (Role::Client, "mode = 'client'\nx = 1", None, ":2: x: unknown key at the top"),
         (
             Role::Client,
@@ -378,11 +385,99 @@ fn a_given_configuration_is_checked_before_anything_is_installed() {
 #[test]
 fn what_changed_is_started_anew() {
     each(|facts, plan| {
-        let start = plan.steps.last().unwrap();
+        let start = step(plan, "The service runs");
         assert!(start.check.starts_with("[ ! -e \"$changed\" ] && "), "{start:?}");
         assert!(start.run.ends_with("\nrm -f \"$changed\""), "{start:?}");
         assert!(script::prelude(plan).contains("\nchanged=/var/run/netrng.changed\n"));
         let image = Facts { is_live: false, ..facts.clone() };
         assert!(script::prelude(&super::plan::plan(&image)).contains("\nchanged=/dev/null\n"));
     });
+}
+
+/// Runs commands with what all steps share; answers whether all went well.
+fn run(commands: &str, input: &str) -> (bool, String) {
+    let facts = facts(Role::Client, &SYSTEMS[0], &INITS[0]);
+    let image = plan(&Facts { is_live: false, ..facts });
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{}{commands}", script::prelude(&image)));
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    // What fails early reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let ended = child.wait_with_output().unwrap();
+    (ended.status.success(), String::from_utf8(ended.stdout).unwrap())
+}
+
+/// The user's line is added once, below `mode`, where there is none.
+#[test]
+fn the_user_is_named_however_mode_is_written() {
+    let line = "user = \"netrng\"\n";
+    for mode in
+        ["mode = 'client'\n", "  mode='client'\n", "\t\"mode\" = 'client'\n", "'mode' = 'a'\n"]
+    {
+        let table = "[[listen]]\nmode = \"0666\"\nuser = 'other'\n";
+        assert_eq!(run("name_user", &format!("{mode}{table}")).1, format!("{mode}{line}{table}"));
+    }
+    for named in ["user = 'me'\n", " user= 'me'\n", "\"user\" = 'me'\n"] {
+        for text in
+            [format!("{named}mode = 'client'\n"), format!("mode = 'client'\n{named}[sink]\n")]
+        {
+            assert_eq!(run("name_user", &text).1, text);
+        }
+    }
+    let commented = "# user = 'me'\nmode = 'a'\n";
+    assert_eq!(run("name_user", commented).1, format!("{commented}{line}"));
+}
+
+#[test]
+fn a_configuration_with_a_mistake_is_not_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, program) = (folder.path().join("netrng.toml"), folder.path().join("program"));
+    fs::write(&program, "#!/bin/sh\ngrep good \"$3\"\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let place = |text: &str| {
+        let (path, program) = (path.display(), program.display());
+        run(&format!("cat | place 0600 {path} {program}"), text).0
+    };
+    assert!(!place("bad\n") && !path.exists());
+    assert!(place("good\n") && place("good\n") && !place("good too\n"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "good\n");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a file of its own is left");
+}
+
+/// What a command says of where a program is, nobody wants to read.
+#[test]
+fn no_step_says_where_a_program_is() {
+    each(|_, plan| {
+        for step in &plan.steps {
+            for line in step.run.lines().filter(|line| line.contains("command -v")) {
+                assert!(line.contains(" > /dev/null"), "{step:?}");
+            }
+        }
+    });
+}
+
+/// Whoever took the advice to move the file away would end what runs.
+#[test]
+fn what_a_machine_is_already_it_stays() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("etc")).unwrap();
+    let given = root.path().join("given.toml");
+    fs::write(&given, "mode = 'server'\n[server]\nprivate-key-file = '/k'\n").unwrap();
+    let judge = |role: Role, there: &str, given: Option<&Path>| {
+        fs::write(root.path().join("etc/netrng.toml"), there).unwrap();
+        let mut facts = facts(role, &SYSTEMS[0], &INITS[0]);
+        (facts.given, facts.is_configured) = (given.map(Path::to_owned), true);
+        read_config(root.path(), &mut facts).err().map(|failure| (failure.exit, failure.text))
+    };
+    let client = "mode = 'client'\n[[upstream]]\ncommand = ['a']\n";
+    for given in [None, Some(given.as_path())] {
+        let (exit, said) = judge(Role::Server, client, given).unwrap();
+        assert_eq!(exit, Exit::Config);
+        assert!(said.contains("makes this machine a client; to have it be a server"), "{said}");
+        assert!(!said.contains("away"), "{said}");
+    }
+    assert_eq!(judge(Role::Client, client, None), None);
+    assert_eq!(judge(Role::Server, "mode =", None), None, "a step says that it is broken");
 }
