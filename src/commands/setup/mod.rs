@@ -13,6 +13,7 @@ use super::{Exit, Failure, check, halves};
 use crate::cli::Setup;
 use crate::client::{Kind, Remote};
 use crate::config::{Config, ConfigError};
+use crate::sink::Sink;
 use crate::sys::harden::is_root;
 use crate::sys::platform;
 use plan::{Facts, Hop, Role, State, USER_LINE};
@@ -164,6 +165,18 @@ fn read_config(root: &Path, facts: &mut Facts) -> Result<(), Failure> {
         user.clone_into(&mut facts.user);
     }
     if let Some(Config::Client(client)) = config {
+        if facts.system.install_rngd.is_empty()
+            && matches!(client.sink, Sink::Rngd { command: None })
+        {
+            let (path, name) = (facts.given.as_deref().unwrap_or(installed), facts.system.name);
+            return Err(Failure::new(
+                Exit::Config,
+                format_args!(
+                    "{}: [sink]: there is no rngd for {name}; want type = \"kernel\"",
+                    path.display()
+                ),
+            ));
+        }
         let hop = |kind| match kind {
             Kind::Ssh(ssh) => Some(Hop {
                 destination: ssh.destination,

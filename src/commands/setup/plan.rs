@@ -158,7 +158,26 @@ pub(super) fn plan(facts: &Facts) -> Plan {
             ),
         ));
     }
+    if *role == Role::Server && system.device == Device::None {
+        steps.push(Step::new(
+            "The configuration names a generator: this system has no /dev/hwrng",
+            &format!(
+                "! {} check -c {} | grep '^device = \"/dev/hwrng\"'",
+                program(facts),
+                system.config
+            ),
+            &format!(
+                "echo 'give {} a [source] with a device, as /dev/cuaU0; then run this again'\n\
+                 exit 1",
+                system.config
+            ),
+        ));
+    }
     steps.extend(service_steps(facts));
+    let [why, check, run] = system.keep;
+    if !why.is_empty() {
+        steps.push(Step::new(why, check, run));
+    }
     Plan {
         title: format!("Sets up a netrng {} on {} with {}", role.name(), system.name, init.name),
         steps,
@@ -273,10 +292,11 @@ fn server_steps(facts: &Facts) -> Vec<Step> {
             "sed -i '1i hwrng root:netrng 0640' /etc/mdev.conf",
         ));
     }
-    if facts.system.device != Device::None {
+    let has_rule = matches!(facts.system.device, Device::Udev | Device::Mdev);
+    if has_rule {
         steps.extend(put("udev gives the service's group the generator", &UDEV, facts));
     }
-    if facts.is_live && facts.system.device != Device::None {
+    if facts.is_live && has_rule {
         steps.push(Step::new(
             "The same for the generator that is there now",
             "[ ! -e /dev/hwrng ] || [ -n \"$(find /dev/hwrng -group netrng)\" ]",
@@ -380,12 +400,10 @@ fn closing(facts: &Facts) -> String {
                 "{program} check -c {config} |\n\
                  \x20   sed -n \"s/^# The server's public key:/The public key of this server:/p\"\n\
                  echo 'For each client: (umask 077; netrng enroll NAME{option} --address \
-                 THIS-HOST:8989 > NAME.toml)'"
+                 THIS-HOST:8989 > NAME.toml)'\n{}",
+                system.let_in
             )
         }
-        Role::Client if is_configured(facts) && system.install_rngd.is_empty() => format!(
-            "echo 'There is no rngd for this system: want [sink] type = \"kernel\" in {config}'"
-        ),
         Role::Client if is_configured(facts) => {
             format!("echo 'This machine draws from the upstreams that {config} names.'")
         }
@@ -394,10 +412,14 @@ fn closing(facts: &Facts) -> String {
                 true => "then: netrng setup client --config NAME.toml --apply",
                 false => "then run what this prints: netrng setup client --config NAME.toml",
             };
+            let sink = match system.install_rngd {
+                "" => "with [sink] type = \"kernel\" in it, ",
+                _ => "",
+            };
             format!(
-                "echo 'It has no configuration yet. On the server: (umask 077; netrng enroll NAME > \
-                 NAME.toml);'\n\
-                 echo 'bring that file here, {run}'"
+                "echo 'It has no configuration yet. On the server: (umask 077; netrng enroll NAME \
+                 --address SERVER:8989 > NAME.toml);'\n\
+                 echo 'bring that file here, {sink}{run}'"
             )
         }
     };

@@ -95,7 +95,7 @@ fn every_plan_has_what_its_role_needs() {
         assert_eq!(has(plan, "clients.toml"), is_server);
         assert_eq!(
             has(plan, "put 0644 /etc/udev"),
-            is_server && facts.system.device != systems::Device::None
+            is_server && !["openwrt", "freebsd"].contains(&facts.system.name)
         );
         let rngd = !is_server && facts.system.name != "freebsd";
         assert_eq!(plan.steps.iter().any(|step| step.check == "command -v rngd"), rngd);
@@ -262,7 +262,15 @@ fn hints_fit_the_system() {
         assert!(!text.contains("enroll") || text.contains("(umask 077; netrng enroll "), "{text}");
         if facts.role == Role::Client {
             assert_eq!(text.contains("--apply"), facts.system.is_tested, "{text}");
+            assert!(text.contains("enroll NAME --address SERVER:8989 > NAME.toml"), "{text}");
+            let is_kernel = text.contains("with [sink] type = \"kernel\"");
+            assert_eq!(is_kernel, facts.system.name == "freebsd", "{text}");
+            return;
         }
+        let opens = |word: &str| plan.closing.contains(word);
+        assert_eq!(opens("from the WAN"), facts.system.name == "openwrt");
+        let has_firewalld = ["debian", "rhel", "gentoo"].contains(&facts.system.name);
+        assert_eq!(opens("firewall-cmd --permanent --add-port=8989/tcp"), has_firewalld);
     });
 }
 
@@ -458,6 +466,59 @@ fn no_step_says_where_a_program_is() {
     });
 }
 
+#[test]
+fn what_a_system_would_lose_it_is_told_to_keep() {
+    each(|facts, plan| {
+        let last = plan.steps.last().unwrap();
+        let files = facts.init.files.iter().chain(facts.init.options).map(|file| file.path);
+        let ours = files.chain([facts.system.program, facts.system.config, "/etc/netrng/"]);
+        // Of what is ours, what does not stay by itself.
+        let stays = |path: &str| match facts.system.name {
+            "openwrt" => path.starts_with("/etc/config/"),
+            "alpine" => path.starts_with("/etc/") && !path.starts_with("/etc/init.d/"),
+            _ => true,
+        };
+        for path in ours.filter(|path| !stays(path)) {
+            assert!(last.run.contains(path), "{path} is not in {last:?}");
+        }
+        assert_eq!(last.run.contains("sysupgrade.conf"), facts.system.name == "openwrt");
+        assert_eq!(last.run.contains("lbu commit"), facts.system.name == "alpine");
+    });
+}
+
+/// Nothing is installed that could not run there.
+#[test]
+fn freebsd_has_no_rngd_and_no_generator_of_its_kernel() {
+    let (system, init) = named("freebsd", "rcd");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("given.toml");
+    let judge = |sink: &str| {
+        let text = format!("mode = 'client'\n[[upstream]]\ncommand = ['a']\n[sink]\n{sink}");
+        fs::write(&path, text).unwrap();
+        let mut facts = facts(Role::Client, system, init);
+        (facts.given, facts.is_elsewhere) = (Some(path.clone()), true);
+        read_config(Path::new("/"), &mut facts).err().map(|failure| failure.text)
+    };
+    let said = judge("type = 'rngd'").unwrap();
+    assert!(
+        said.ends_with("given.toml: [sink]: there is no rngd for freebsd; want type = \"kernel\"")
+    );
+    assert_eq!(judge("type = 'kernel'"), None);
+    assert_eq!(judge("rngd-command = ['mine']"), None);
+
+    let facts = facts(Role::Server, system, init);
+    let plan = plan(&facts);
+    let order = |word: &str| plan.steps.iter().position(|step| step.run.contains(word)).unwrap();
+    let generator = order("[source] with a device");
+    assert!(order(" check -c ") < generator && generator < order(init.enable));
+    let (check, program) = (&plan.steps[generator].check, facts.system.program);
+    for (device, is_well) in [("/dev/hwrng", false), ("/dev/cuaU0", true)] {
+        let says = format!("printf '[source]\\ndevice = \"{device}\"\\n'");
+        let check = check.replace(&format!("{program} check -c {}", system.config), &says);
+        assert_eq!(run(&check, "").0, is_well, "{check}");
+    }
+}
+
 /// Whoever took the advice to move the file away would end what runs.
 #[test]
 fn what_a_machine_is_already_it_stays() {
@@ -477,6 +538,9 @@ fn what_a_machine_is_already_it_stays() {
         assert_eq!(exit, Exit::Config);
         assert!(said.contains("makes this machine a client; to have it be a server"), "{said}");
         assert!(!said.contains("away"), "{said}");
+        let docs = include_str!("../../../docs/init.md");
+        let heading = said.split('"').nth(1).unwrap();
+        assert!(docs.contains(&format!("\n## {heading}\n")), "{heading}");
     }
     assert_eq!(judge(Role::Client, client, None), None);
     assert_eq!(judge(Role::Server, "mode =", None), None, "a step says that it is broken");
