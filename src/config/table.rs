@@ -9,6 +9,7 @@ use super::file::{File, reason};
 use super::units;
 use crate::keys::KeyError;
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -178,7 +179,12 @@ impl<'t> Table<'t> {
                     return Ok(read(STAND_IN).ok());
                 }
                 let named = |said: String| entry.fail(format!("{}: {said}", path.display()));
-                let file = File::read(&path).map_err(|error| named(reason(&error)))?;
+                let file = File::read(&path).map_err(|error| {
+                    let is_ours =
+                        by_file == "private-key-file" && error.kind() == ErrorKind::NotFound;
+                    let remedy = if is_ours { "; `netrng genkey` makes one" } else { "" };
+                    named(reason(&error) + remedy)
+                })?;
                 match file.exposure() {
                     Some(exposure) => Err(named(exposure)),
                     None => read(&file.text).map(Some).map_err(|error| named(error.to_string())),

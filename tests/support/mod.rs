@@ -10,6 +10,7 @@
 pub mod assessment;
 pub mod board;
 pub mod deal;
+pub mod debian;
 pub mod feed;
 pub mod ledger;
 pub mod machine;

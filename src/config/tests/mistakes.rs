@@ -81,7 +81,7 @@ const TOP_MISTAKES: &Mistakes = &[
     ),
     (
         "mode = 'server'\n[server]\nprivate-key-file = '/nowhere/key'",
-        "/n:3: private-key-file: /nowhere/key: no such file",
+        "/n:3: private-key-file: /nowhere/key: no such file; `netrng genkey` makes one",
     ),
     (
         "mode = 'server'\n[server]\nprivate-key-file = '/'",
