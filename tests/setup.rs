@@ -334,8 +334,8 @@ fn by_hand_it_starts_as_well() {
     assert!(said.contains("netrng: start done") && said.contains("netrng runs"), "{said}");
 
     // And as a client's.
-    let enroll = "netrng enroll alice --address 127.0.0.1:8989 > alice.toml";
-    let said = run(&[&[enroll], client].concat());
+    let enroll = "(umask 077; netrng enroll alice --address 127.0.0.1:8989 > alice.toml)";
+    let said = run(&[&[enroll, "rm /etc/netrng.toml"], &client[1..]].concat());
     assert!(said.contains("\nmode = \"client\"\nuser = \"netrng\"\n"), "{said}");
     assert_eq!(root.access("etc/netrng.toml").0, 0o600);
 }
