@@ -279,8 +279,8 @@ fn what_an_admin_changed_stays_and_what_an_older_netrng_wrote_goes() {
             3,
             "/etc/netrng.toml is there already and makes this machine a",
         ),
-        (&["server", "--apply", "--init", "openrc"], 2, "no openrc here; want one of: sysvinit"),
-        (&["server", "--apply", "--init", "upstart"], 2, "no upstart here; want one of: sysvinit"),
+        (&["server", "--apply", "--init", "openrc"], 2, "no openrc here; want the one"),
+        (&["server", "--apply", "--init", "upstart"], 2, "no upstart here; want the one"),
     ] {
         let refused = root.setup(arguments);
         assert_eq!(refused.code, Some(code), "{refused:#?}");

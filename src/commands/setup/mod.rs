@@ -50,11 +50,15 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
                 "setup --apply changes the system: run it as root",
             ));
         }
-        let is_there =
-            |init: &&Init| init.running.iter().chain(init.installed).any(|path| exists(root, path));
-        if !is_there(&facts.init) {
-            let there = INITS.iter().filter(is_there).map(|init| init.name).collect::<Vec<_>>();
-            return Err(unknown("--init: ", &format!("no {} here", facts.init.name), &there));
+        let mut signs = facts.init.running.iter().chain(facts.init.installed);
+        if !signs.any(|path| exists(root, path)) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format_args!(
+                    "--init: found no {} here; want the one that runs, which is taken without --init",
+                    facts.init.name
+                ),
+            ));
         }
         return apply::apply(root, &plan);
     }
