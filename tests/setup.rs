@@ -5,17 +5,12 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
-use std::time::Duration;
-use support::process::{self, Finished, Process, Stdout, binary, command, netrng};
+use support::debian::{ROOT_PATIENCE, Root, finish};
+use support::process::{self, Finished, Process, binary, command, netrng};
 use support::site::READY;
 use support::wait::{self, PATIENCE};
-use tempfile::TempDir;
-
-/// The first root takes two minutes to make, and packages come over the network.
-const ROOT_PATIENCE: Duration = Duration::from_secs(400);
 
 /// Each init system with the link that shows it starts netrng at boot.
 const INITS: &[(&str, &str)] = &[
@@ -25,91 +20,13 @@ const INITS: &[(&str, &str)] = &[
     ("runit", "etc/runit/runsvdir/default/netrng"),
 ];
 
-/// Runs to the end, however long it takes within [`ROOT_PATIENCE`].
-fn finish(command: &mut Command) -> Finished {
-    let mut process = Process::start_with(command, std::process::Stdio::null(), Stdout::Keep);
-    let status = process.wait(ROOT_PATIENCE);
-    Finished {
-        code: status.code(),
-        stdout: String::from_utf8_lossy(&process.stdout_at_end()).into_owned(),
-        stderr: process.log_at_end(),
-    }
-}
-
-/// A Debian of our own.
-struct Root(TempDir);
-
-impl Root {
-    fn new(init: &str) -> Self {
-        let made = finish(command("tests/support/debian-root.sh").arg(init)).success();
-        // Beside the original: in /tmp there may be no room, or no device nodes.
-        let cache = Path::new(made.trim()).parent().unwrap();
-        let root = Root(TempDir::with_prefix_in("setup-", cache).unwrap());
-        finish(command("cp").arg("-a").arg(made.trim()).arg(root.folder())).success();
-        root
-    }
-
-    /// Not the temporary folder itself: what boots it leaves a lock beside it.
-    fn folder(&self) -> PathBuf {
-        self.0.path().join("root")
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.folder().join(path)
-    }
-
-    /// `netrng setup` for it.
-    fn setup(&self, arguments: &[&str]) -> Finished {
-        finish(netrng(&["setup", "--root"]).arg(self.folder()).args(arguments))
-    }
-
-    /// A program in it, which has /proc and the machine's generator.
-    fn command(&self, arguments: &[&str]) -> Command {
-        // The mounts are of a namespace that ends with the program.
-        let mut inside = command("unshare");
-        inside.args(["--mount", "sh", "-ec"]);
-        inside.arg(
-            "root=$1; shift; mount -t proc proc $root/proc; : >> $root/dev/hwrng
-             mount --bind /dev/hwrng $root/dev/hwrng; exec chroot $root \"$@\"",
-        );
-        inside.arg("sh").arg(self.folder()).args(arguments);
-        inside
-    }
-
-    /// What it says of itself: each file with inode, mode, owner, and when it last changed in
-    /// any way, be it to the same content.
-    fn state(&self) -> String {
-        let format = "%p %y %i %m %U %G %s %C@ %l\n";
-        finish(command("find").arg(self.folder()).args(["-printf", format])).success()
-    }
-
-    /// The mode of a file, and whether it belongs to root and the group netrng.
-    fn access(&self, path: &str) -> (u32, bool) {
-        let about = fs::metadata(self.path(path)).unwrap();
-        let groups = fs::read_to_string(self.path("etc/group")).unwrap();
-        let line = groups.lines().find_map(|line| line.strip_prefix("netrng:x:")).unwrap();
-        let group: u32 = line.trim_end_matches(':').parse().unwrap();
-        (about.mode() & 0o777, about.uid() == 0 && about.gid() == group)
-    }
-
-    /// Runs `setup` again and holds it to its word.
-    fn assert_nothing_changes(&self, arguments: &[&str]) {
-        let before = self.state();
-        let said = self.setup(arguments).success();
-        assert!(said.contains("nothing to do: all "), "{said}");
-        assert!(!said.contains(" doing: "), "{said}");
-        let after = self.state();
-        let changed: Vec<_> = after.lines().filter(|line| !before.contains(*line)).collect();
-        assert!(before == after, "the second run changed {changed:#?}");
-    }
-}
-
 /// A server and a client, set up by nothing but `setup` and `enroll`; the client's rngd gets
 /// the server's bytes.
 fn from_nothing_to_rngd(init: &str, enabled: &str) {
     let server = Root::new(init);
     let said = server.setup(&["server", "--apply"]).success();
     assert!(said.contains(" steps done now"), "{said}");
+    assert!(!said.contains("\n/"), "the path of a program: {said}");
     assert!(fs::symlink_metadata(server.path(enabled)).is_ok(), "{init}: no {enabled}\n{said}");
     assert_eq!(server.access("etc/netrng"), (0o750, true));
     assert_eq!(server.access("etc/netrng/server.key").0, 0o600);
@@ -355,11 +272,72 @@ fn what_an_admin_changed_stays_and_what_an_older_netrng_wrote_goes() {
     assert_eq!(fs::read_to_string(root.path(service)).unwrap(), mine);
     assert_eq!(fs::read_to_string(root.path("etc/netrng.toml")).unwrap(), config);
 
-    // It is a server's, so it cannot be a client's machine; nothing is enabled behind that.
-    let refused = root.setup(&["client", "--apply"]);
-    assert_eq!(refused.code, Some(1), "{refused:#?}");
-    assert!(refused.stdout.contains("/etc/netrng.toml is no client's"), "{refused:#?}");
-    assert!(refused.stderr.contains("a client's; mend that"), "{refused:#?}");
+    // It is a server's, so it cannot be a client's machine; nor has it what is not installed.
+    for (arguments, code, part) in [
+        (
+            &["client", "--apply"][..],
+            3,
+            "/etc/netrng.toml is there already and makes this machine a",
+        ),
+        (&["server", "--apply", "--init", "openrc"], 2, "no openrc here; want the one"),
+        (&["server", "--apply", "--init", "upstart"], 2, "no upstart here; want the one"),
+    ] {
+        let refused = root.setup(arguments);
+        assert_eq!(refused.code, Some(code), "{refused:#?}");
+        assert!(refused.stderr.contains(part) && refused.stdout.is_empty(), "{refused:#?}");
+    }
+
+    // What was broken since is mended, and a folder may stand elsewhere.
+    let program = root.path("usr/local/bin/netrng");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = root.setup(&["server", "--apply"]).success();
+    assert!(said.contains("1 of ") && said.contains("doing: The program"), "{said}");
+    assert_eq!(fs::metadata(&program).unwrap().mode() & 0o777, 0o755);
+    fs::rename(root.path("etc/netrng"), root.path("var/netrng")).unwrap();
+    symlink("../var/netrng", root.path("etc/netrng")).unwrap();
+    root.assert_nothing_changes(&["server", "--apply"]);
+}
+
+/// The lines of shell in a section of docs/init.md.
+fn shell_of(section: &str) -> Vec<&'static str> {
+    let text = include_str!("../docs/init.md");
+    let text = text.split(&format!("\n## {section}\n")).nth(1).unwrap();
+    let text = text.split("\n## ").next().unwrap();
+    text.lines().filter_map(|line| line.strip_prefix("    ")).collect()
+}
+
+/// Whoever does by hand what the documents say has a service that starts.
+#[test]
+fn by_hand_it_starts_as_well() {
+    let root = Root::new("sysvinit");
+    fs::create_dir_all(root.path("src/target/release")).unwrap();
+    fs::copy(binary(), root.path("src/target/release/netrng")).unwrap();
+    finish(command("cp").args(["-a", "init", "conf"]).arg(root.path("src"))).success();
+    // Processes and a network of their own, which end with the shell.
+    let run = |lines: &[&str]| {
+        let lines = format!("cd /src\n{}", lines.join("\n"));
+        let inside = root.command(&["sh", "-ec", &lines]);
+        let mut alone = command("unshare");
+        alone.args(["--net", "--pid", "--fork", "--kill-child"]).arg(inside.get_program());
+        finish(alone.args(inside.get_args())).success()
+    };
+    let first = shell_of("First");
+    let is_check = |line: &&str| *line == "netrng check";
+    let (server, client) = first.split_at(first.iter().position(|line| is_check(&line)).unwrap());
+    run(server);
+    assert_eq!(root.access("etc/netrng"), (0o750, true));
+    assert_eq!(root.access("etc/netrng/server.key").0, 0o600);
+    let service = &shell_of("System V")[..2];
+    let start = ["netrng check", "service netrng start", "service netrng status"];
+    let said = run(&[service, &start].concat());
+    assert!(said.contains("\nuser = \"netrng\"\n"), "{said}");
+    assert!(said.contains("netrng: start done") && said.contains("netrng runs"), "{said}");
+
+    // And as a client's.
+    let enroll = "(umask 077; netrng enroll alice --address 127.0.0.1:8989 > alice.toml)";
+    let said = run(&[&[enroll, "rm /etc/netrng.toml"], &client[1..]].concat());
+    assert!(said.contains("\nmode = \"client\"\nuser = \"netrng\"\n"), "{said}");
+    assert_eq!(root.access("etc/netrng.toml").0, 0o600);
 }
 
 /// What is wrong with a configuration is said before anything happens, and another one stays.
@@ -394,6 +372,24 @@ fn a_given_configuration_is_judged_first() {
     assert!(refused.stderr.contains("`diff -u /etc/netrng.toml "), "{}", refused.stderr);
     assert_eq!(fs::read_to_string(root.path("etc/netrng.toml")).unwrap(), mine);
     assert!(!root.path("usr/local/bin/netrng").exists() && !root.path("etc/netrng").exists());
+
+    // Users are those of the root: its own netrng looks, and before the file is installed.
+    fs::remove_file(root.path("etc/netrng.toml")).unwrap();
+    fs::write(&path, format!("user = \"ghost\"\n{mine}")).unwrap();
+    let refused = root.setup(&arguments);
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    assert!(
+        refused.stderr.contains("user = \"ghost\": this machine has no such user"),
+        "{refused:?}"
+    );
+    assert!(!root.state().contains("/netrng.toml"), "{}", root.state());
+    let inside = ["netrng", "setup", "client", "--config", "/alice.toml", "--apply"];
+    let refused = finish(&mut root.command(&inside));
+    assert_eq!(refused.code, Some(3), "{refused:#?}");
+    assert!(refused.stderr.contains("/alice.toml: user = \"ghost\": this"), "{refused:#?}");
+    assert_eq!(refused.stdout, "");
+    fs::write(&path, mine).unwrap();
+    root.setup(&arguments).success();
 }
 
 #[test]
@@ -413,6 +409,26 @@ fn a_client_by_ssh_gets_its_files_and_a_folder_is_mended() {
     let key = fs::read_to_string(root.path("etc/netrng/id_ed25519.pub")).unwrap();
     let line = format!("restrict,command=\"netrng tap --name NAME\" {}\n", key.trim_end());
     assert!(said.contains(&line) && said.contains("useradd --system"), "{said}");
+    root.assert_nothing_changes(&arguments);
+
+    // Of a key that it may not read, it says so: from outside by its step, inside before all.
+    let key = root.path("etc/netrng/id_ed25519");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let inside = ["netrng", "setup", "client", "--config", "/alice.toml", "--apply"];
+    for (refused, code, part) in [
+        (root.setup(&arguments), 1, "it is there: chgrp it to netrng and chmod 0640"),
+        (
+            finish(&mut root.command(&inside)),
+            3,
+            "/alice.toml: identity-file: /etc/netrng/id_ed25519: ",
+        ),
+    ] {
+        assert_eq!(refused.code, Some(code), "{refused:#?}");
+        assert!(refused.stderr.contains(part), "{refused:#?}");
+    }
+    // ssh wants one of its own closed to all others.
+    let user = finish(&mut root.command(&["id", "-u", "netrng"])).success();
+    chown(&key, user.trim().parse().ok(), None).unwrap();
     root.assert_nothing_changes(&arguments);
 
     fs::set_permissions(root.path("etc/netrng"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -466,7 +482,7 @@ fn every_script_is_sound() {
     let path = folder.path().join("script.sh");
     let config = folder.path().join("alice.toml");
     let text = "mode = \"client\"\n[[upstream]]\nssh = \"rng@board\"\nidentity-file = \"/k/i;d\"\n\
-                known-hosts-file = \"/k/known\"\n";
+                known-hosts-file = \"/k/known\"\n[sink]\ntype = \"kernel\"\n";
     fs::write(&config, text).unwrap();
     let with_config = ["client", "--config", config.to_str().unwrap()];
     let mut scripts = 0;

@@ -73,7 +73,7 @@ pub fn find_user(config: &Config, path: &Path) -> Result<Option<User>, Failure> 
 
 /// Looks whether what `key` names is there and can be read by the one who will. `make`: what to
 /// do if it is not there.
-fn expect(
+pub(super) fn expect(
     config: &Path,
     key: &str,
     named: Option<&Path>,

@@ -2,7 +2,7 @@
 # about: `netrng setup --apply` on Debian with four init systems, twice; scripts for all systems
 # needs: cargo:rustup/cargo mmdebstrap:mmdebstrap shellcheck:shellcheck unshare:util-linux ip:iproute2 systemd-nspawn:systemd-container
 # root: yes
-# timeout: 900
+# timeout: 1200
 set -euo pipefail
 
 cargo build --release --locked

@@ -11,6 +11,7 @@ pub mod asking;
 pub mod assessment;
 pub mod board;
 pub mod deal;
+pub mod debian;
 pub mod entropy_key;
 pub mod feed;
 pub mod ledger;

@@ -37,11 +37,14 @@ pub(super) fn apply(root: &Path, plan: &Plan) -> Result<(), Failure> {
                 say("doing")?;
                 done += 1;
                 let ended = shell(root, plan, &step.run, &step.input, false)?;
-                if !ended.success() || look(root, plan, step)? == State::ToDo {
+                let is_well = ended.success();
+                if !is_well || look(root, plan, step)? == State::ToDo {
+                    let (said, check) =
+                        if is_well { ("still not so: ", &*step.check) } else { ("see above", "") };
                     return Err(Failure::new(
                         Exit::System,
                         format_args!(
-                            "step {number} of {of} failed, see above, and nothing after it was done: \
+                            "step {number} of {of} failed, {said}{check}, and nothing after it was done: \
                          {}; mend that and run the same again",
                             step.why
                         ),

@@ -9,10 +9,11 @@ mod script;
 mod systems;
 
 use super::keys::print_line;
-use super::{Exit, Failure};
+use super::{Exit, Failure, check, halves};
 use crate::cli::Setup;
 use crate::client::{Kind, Remote};
 use crate::config::{Config, ConfigError};
+use crate::sink::Sink;
 use crate::sys::harden::is_root;
 use crate::sys::platform;
 use plan::{Facts, Hop, Role, State, USER_LINE};
@@ -20,6 +21,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use systems::{INITS, Init, PACKAGED_PROGRAM, SEED, SYSTEMS, System, UDEV};
+
+/// Whom a step makes.
+const USER: &str = "netrng";
 
 /// Prints the steps for a role on this system, or applies them.
 ///
@@ -44,6 +48,16 @@ pub fn setup(asked: &Setup) -> Result<(), Failure> {
             return Err(Failure::new(
                 Exit::Usage,
                 "setup --apply changes the system: run it as root",
+            ));
+        }
+        let mut signs = facts.init.running.iter().chain(facts.init.installed);
+        if !signs.any(|path| exists(root, path)) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format_args!(
+                    "--init: found no {} here; want the one that runs, which is taken without --init",
+                    facts.init.name
+                ),
             ));
         }
         return apply::apply(root, &plan);
@@ -123,7 +137,7 @@ fn facts(root: &Path, asked: &Setup, found: Option<&'static System>) -> Result<F
         given: asked.config.clone(),
         is_configured: is_there(&[&system.config[1..]]),
         ssh: Vec::new(),
-        user: "netrng".to_owned(),
+        user: USER.to_owned(),
         is_elsewhere: !is_here || asked.root.is_some(),
     })
 }
@@ -135,15 +149,38 @@ fn read_config(root: &Path, facts: &mut Facts) -> Result<(), Failure> {
         true => fs::read_to_string(root.join(&facts.system.config[1..])).ok(),
         false => None,
     };
+    // If it is broken, a step says so.
+    let found = there.as_deref().and_then(|text| Config::draft(text, installed).ok());
+    if let Some(other) = found.as_ref().map(role_of).filter(|other| *other != facts.role) {
+        let (path, role, other) = (facts.system.config, facts.role.name(), other.name());
+        return Err(Failure::new(
+            Exit::Config,
+            format_args!(
+                "{path} is there already and makes this machine a {other}; to have it be a {role} as well, \
+                 run a second netrng: docs/init.md, \"Server and client on one machine\""
+            ),
+        ));
+    }
     let config = match &facts.given {
         Some(path) => Some(read_given(facts, path, there.as_deref())?),
-        // If it is broken, a step says so.
-        None => there.and_then(|text| Config::draft(&text, installed).ok()),
+        None => found,
     };
     if let Some(user) = config.as_ref().and_then(Config::user) {
         user.clone_into(&mut facts.user);
     }
     if let Some(Config::Client(client)) = config {
+        if facts.system.install_rngd.is_empty()
+            && matches!(client.sink, Sink::Rngd { command: None })
+        {
+            let (path, name) = (facts.given.as_deref().unwrap_or(installed), facts.system.name);
+            return Err(Failure::new(
+                Exit::Config,
+                format_args!(
+                    "{}: [sink]: there is no rngd for {name}; want type = \"kernel\"",
+                    path.display()
+                ),
+            ));
+        }
         let hop = |kind| match kind {
             Kind::Ssh(ssh) => Some(Hop {
                 destination: ssh.destination,
@@ -178,10 +215,7 @@ fn read_given(facts: &Facts, path: &Path, there: Option<&str>) -> Result<Config,
     let installed = Path::new(facts.system.config);
     let in_file = |error| ConfigError { file: path.to_owned(), ..error };
     let mut config = Config::draft(&text, installed).map_err(in_file)?;
-    let (found, wanted) = match config {
-        Config::Server(_) => ("server", facts.role.name()),
-        Config::Client(_) => ("client", facts.role.name()),
-    };
+    let (found, wanted) = (role_of(&config).name(), facts.role.name());
     if found != wanted {
         return Err(Failure::new(
             Exit::Config,
@@ -190,9 +224,13 @@ fn read_given(facts: &Facts, path: &Path, there: Option<&str>) -> Result<Config,
             ),
         ));
     }
-    // A server's key is made by a step, and in another root there are other files.
-    if facts.role == Role::Client && !facts.is_elsewhere {
-        config = Config::parse(&text, installed).map_err(in_file)?;
+    // In another root there are other files and users.
+    if !facts.is_elsewhere {
+        // A server's key is made by a step.
+        if facts.role == Role::Client {
+            config = Config::parse(&text, installed).map_err(in_file)?;
+        }
+        judge_user(&config, path)?;
     }
     // As given, or with the user that was named when it was installed.
     let is_own = |line: &&str| *line != USER_LINE.trim_end();
@@ -208,6 +246,41 @@ fn read_given(facts: &Facts, path: &Path, there: Option<&str>) -> Result<Config,
         ));
     }
     Ok(config)
+}
+
+/// Whether the one that netrng is to run as is there, and may read what ssh is given. A step makes
+/// the user netrng, and the files that are missing.
+fn judge_user(config: &Config, path: &Path) -> Result<(), Failure> {
+    let name = config.user().unwrap_or(USER);
+    let user = match halves::find(name) {
+        Ok(user) => user,
+        Err(_) if name == USER => return Ok(()),
+        Err(failure) => {
+            let said = format_args!("{}: {}", path.display(), failure.text).to_string();
+            return Err(Failure { text: said, ..failure });
+        }
+    };
+    let Config::Client(client) = config else { return Ok(()) };
+    for upstream in &client.upstreams {
+        if let Kind::Ssh(ssh) = &upstream.kind {
+            let named = [
+                ("identity-file", &ssh.identity_file),
+                ("known-hosts-file", &ssh.known_hosts_file),
+            ];
+            for (key, file) in named {
+                let file = file.as_deref().filter(|file| file.exists());
+                check::expect(path, key, file, Some(&user), "")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn role_of(config: &Config) -> Role {
+    match config {
+        Config::Server(_) => Role::Server,
+        Config::Client(_) => Role::Client,
+    }
 }
 
 fn is_running(init: &Init, running: Option<&Init>) -> bool {

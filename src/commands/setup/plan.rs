@@ -142,8 +142,8 @@ pub(super) fn plan(facts: &Facts) -> Plan {
     match role {
         Role::Server => steps.extend(server_steps(facts)),
         Role::Client => {
-            steps.extend(facts.given.as_deref().map(|path| given(path, facts)));
             steps.extend(ssh_steps(facts));
+            steps.extend(facts.given.as_deref().map(|path| given(path, facts)));
         }
     }
     if is_configured(facts) {
@@ -153,12 +153,31 @@ pub(super) fn plan(facts: &Facts) -> Plan {
             &format!("{program} check -c {config} | grep '^mode = \"{name}\"'"),
             &format!(
                 "{program} check -c {config} > /dev/null\n\
-                 echo \"{config} is no {name}'s: move it away first\"\n\
+                 echo \"{config} is no {name}'s; docs/init.md: server and client on one machine\"\n\
                  exit 1"
             ),
         ));
     }
+    if *role == Role::Server && system.device == Device::None {
+        steps.push(Step::new(
+            "The configuration names a generator: this system has no /dev/hwrng",
+            &format!(
+                "! {} check -c {} | grep '^device = \"/dev/hwrng\"'",
+                program(facts),
+                system.config
+            ),
+            &format!(
+                "echo 'give {} a [source] with a device, as /dev/cuaU0; then run this again'\n\
+                 exit 1",
+                system.config
+            ),
+        ));
+    }
     steps.extend(service_steps(facts));
+    let [why, check, run] = system.keep;
+    if !why.is_empty() {
+        steps.push(Step::new(why, check, run));
+    }
     Plan {
         title: format!("Sets up a netrng {} on {} with {}", role.name(), system.name, init.name),
         steps,
@@ -179,7 +198,7 @@ fn steps_for_all(facts: &Facts) -> Vec<Step> {
         Step::new(
             "A folder for keys and the list of clients, for root and the service alone",
             &format!(
-                "[ -n \"$(find {folder} -prune -type d -user root -group netrng -perm 0750)\" ]"
+                "[ -n \"$(find -H {folder} -prune -type d -user root -group netrng -perm 0750)\" ]"
             ),
             &format!("mkdir -p {folder}\nchown root:netrng {folder}\nchmod 0750 {folder}"),
         ),
@@ -187,7 +206,7 @@ fn steps_for_all(facts: &Facts) -> Vec<Step> {
     if !facts.is_packaged {
         steps.push(Step {
             why: "The program, where the service finds it".to_owned(),
-            check: format!("cmp -s - {}", system.program),
+            check: format!("[ -x {0} ] && cmp -s - {0}", system.program),
             run: format!("new 0755 {}", system.program),
             input: Input::File(facts.program.clone()),
         });
@@ -205,7 +224,7 @@ fn given(path: &Path, facts: &Facts) -> Step {
     Step {
         why: "The configuration that was given".to_owned(),
         check: format!("name_user | look {config}"),
-        run: format!("name_user | place 0600 {config}"),
+        run: format!("name_user | place 0600 {config} {}", program(facts)),
         input: Input::File(path.to_owned()),
     }
 }
@@ -223,15 +242,26 @@ fn ssh_steps(facts: &Facts) -> Vec<Step> {
             let (path, user) = (quoted(path), &facts.user);
             add(Step::new(
                 &format!("A key for ssh, without a passphrase, which {user} may read"),
-                &format!("[ -s {path} ]"),
+                // ssh has a user's own key closed to the group.
                 &format!(
-                    "command -v ssh-keygen > /dev/null || {{\n\
+                    "[ -n \"$(find -H {path} -size +0 \\( -user {user} -o \\\n\
+                     \x20   -group \"$(id -gn {user})\" -perm -0040 \\))\" ]"
+                ),
+                &format!(
+                    "if [ -s {path} ]; then\n\
+                     \x20   echo \"it is there: chgrp it to $(id -gn {user}) and chmod 0640, or name another\" >&2\n\
+                     \x20   exit 1\n\
+                     fi\n\
+                     command -v ssh-keygen > /dev/null || {{\n\
                      \x20   echo \"install OpenSSH's client first\" >&2\n\
                      \x20   exit 1\n\
                      }}\n\
-                     ssh-keygen -q -t ed25519 -N '' -f {path}\n\
-                     chgrp \"$(id -gn {user})\" {path}\n\
-                     chmod 0640 {path}"
+                     rm -f {path}.new\n\
+                     ssh-keygen -q -t ed25519 -N '' -f {path}.new\n\
+                     chgrp \"$(id -gn {user})\" {path}.new\n\
+                     chmod 0640 {path}.new\n\
+                     mv {path}.new.pub {path}.pub\n\
+                     mv {path}.new {path}"
                 ),
             ));
         }
@@ -262,10 +292,11 @@ fn server_steps(facts: &Facts) -> Vec<Step> {
             "sed -i '1i hwrng root:netrng 0640' /etc/mdev.conf",
         ));
     }
-    if facts.system.device != Device::None {
+    let has_rule = matches!(facts.system.device, Device::Udev | Device::Mdev);
+    if has_rule {
         steps.extend(put("udev gives the service's group the generator", &UDEV, facts));
     }
-    if facts.is_live && facts.system.device != Device::None {
+    if facts.is_live && has_rule {
         steps.push(Step::new(
             "The same for the generator that is there now",
             "[ ! -e /dev/hwrng ] || [ -n \"$(find /dev/hwrng -group netrng)\" ]",
@@ -369,12 +400,10 @@ fn closing(facts: &Facts) -> String {
                 "{program} check -c {config} |\n\
                  \x20   sed -n \"s/^# The server's public key:/The public key of this server:/p\"\n\
                  echo 'For each client: (umask 077; netrng enroll NAME{option} --address \
-                 THIS-HOST:8989 > NAME.toml)'"
+                 THIS-HOST:8989 > NAME.toml)'\n{}",
+                system.let_in
             )
         }
-        Role::Client if is_configured(facts) && system.install_rngd.is_empty() => format!(
-            "echo 'There is no rngd for this system: want [sink] type = \"kernel\" in {config}'"
-        ),
         Role::Client if is_configured(facts) => {
             format!("echo 'This machine draws from the upstreams that {config} names.'")
         }
@@ -383,10 +412,14 @@ fn closing(facts: &Facts) -> String {
                 true => "then: netrng setup client --config NAME.toml --apply",
                 false => "then run what this prints: netrng setup client --config NAME.toml",
             };
+            let sink = match system.install_rngd {
+                "" => "with [sink] type = \"kernel\" in it, ",
+                _ => "",
+            };
             format!(
-                "echo 'It has no configuration yet. On the server: (umask 077; netrng enroll NAME > \
-                 NAME.toml);'\n\
-                 echo 'bring that file here, {run}'"
+                "echo 'It has no configuration yet. On the server: (umask 077; netrng enroll NAME \
+                 --address SERVER:8989 > NAME.toml);'\n\
+                 echo 'bring that file here, {sink}{run}'"
             )
         }
     };

@@ -23,21 +23,31 @@ keep() {
     if [ ! -e "$2" ]; then new "$@"; fi
 }
 
-# place MODE FILE: the same as keep, and refuses if there is another FILE.
+# place MODE FILE PROGRAM: the configuration FILE, once PROGRAM finds no mistake in it; refuses if
+# there is another.
 place() {
-    if [ ! -e "$2" ]; then new "$@"; return; fi
-    cmp -s - "$2" || {
+    if [ -e "$2" ]; then
+        cmp -s - "$2" && return
         echo "another $2 is there already, and stays" >&2
         exit 1
-    }
+    fi
+    (umask 077 && cat > "$2.given")
+    "$3" check -c "$2.given" > /dev/null || { rm "$2.given"; exit 1; }
+    chmod "$1" "$2.given"
+    : > "$changed"
+    mv "$2.given" "$2"
 }
 
-# name_user: a configuration, with the user for whom the service gives root up.
+# name_user: a configuration, with the user for whom the service gives root up. Both keys stand
+# before the first table; a key may have quotes.
 name_user() {
-    awk '{ line[NR] = $0; if (/^user *=/) named = 1 }
+    awk '{ line[NR] = $0 }
+        /^[ \t]*\[/ { table = 1 }
+        !table && /^[ \t]*["\047]?user["\047]?[ \t]*=/ { named = 1 }
+        !table && /^[ \t]*["\047]?mode["\047]?[ \t]*=/ { at = NR }
         END { for (i = 1; i <= NR; i++) {
             print line[i]
-            if (!named && line[i] ~ /^mode *=/) print "user = \"netrng\""
+            if (!named && i == at) print "user = \"netrng\""
         } }'
 }
 

@@ -27,6 +27,10 @@ pub(super) struct System {
     pub config: &'static str,
     /// Where keys and the list of clients belong.
     pub folder: &'static str,
+    /// Whether our files last, and how to have it so: a reason, a check, commands. Empty: they do.
+    pub keep: [&'static str; 3],
+    /// A command that tells how to let clients of a server in.
+    pub let_in: &'static str,
     /// Whether the tests apply the steps on it.
     pub is_tested: bool,
 }
@@ -38,7 +42,9 @@ pub(super) enum Device {
     Udev,
     /// A line in mdev.conf, and a rule in case udev is there.
     Mdev,
-    /// The service sees to it, or there is no such device.
+    /// The service opens it as root.
+    Service,
+    /// There is no /dev/hwrng.
     None,
 }
 
@@ -48,6 +54,12 @@ const OWN_PROGRAM: &str = "/usr/local/bin/netrng";
 const CONFIG: &str = "/etc/netrng.toml";
 pub(super) const FOLDER: &str = "/etc/netrng";
 const GROUPADD: &str = "groupadd --system netrng";
+const LASTS: [&str; 3] = [""; 3];
+const FIREWALLD: &str = "\
+    if { firewall-cmd --state && ! firewall-cmd --query-port=8989/tcp; } > /dev/null 2>&1; then\n\
+    \x20   echo 'firewalld lets no client in yet: firewall-cmd --permanent --add-port=8989/tcp &&'\n\
+    \x20   echo 'firewall-cmd --reload'\n\
+    fi";
 const USERADD: &str = "useradd --system --gid netrng --no-create-home \
                        --home-dir /nonexistent --shell /bin/false netrng";
 
@@ -67,13 +79,15 @@ pub(super) const SYSTEMS: &[System] = &[
         program: OWN_PROGRAM,
         config: CONFIG,
         folder: FOLDER,
+        keep: LASTS,
+        let_in: FIREWALLD,
         is_tested: true,
     },
     System {
         name: "rhel",
         ids: &["rhel", "fedora", "centos"],
         marker: "etc/redhat-release",
-        install_rngd: "if command -v dnf; then dnf -y install rng-tools\n\
+        install_rngd: "if command -v dnf > /dev/null; then dnf -y install rng-tools\n\
                        else yum -y install rng-tools; fi",
         inits: &["systemd", "upstart"],
         add_group: GROUPADD,
@@ -82,6 +96,8 @@ pub(super) const SYSTEMS: &[System] = &[
         program: OWN_PROGRAM,
         config: CONFIG,
         folder: FOLDER,
+        keep: LASTS,
+        let_in: FIREWALLD,
         is_tested: false,
     },
     System {
@@ -96,6 +112,8 @@ pub(super) const SYSTEMS: &[System] = &[
         program: OWN_PROGRAM,
         config: CONFIG,
         folder: FOLDER,
+        keep: LASTS,
+        let_in: FIREWALLD,
         is_tested: false,
     },
     System {
@@ -110,22 +128,38 @@ pub(super) const SYSTEMS: &[System] = &[
         program: OWN_PROGRAM,
         config: CONFIG,
         folder: FOLDER,
+        keep: [
+            "lbu keeps it where the system runs from memory",
+            "! grep -E '^LBU_(MEDIA|BACKUPDIR)=.' /etc/lbu/lbu.conf || [ -z \"$(lbu status)\" ]",
+            // Of /etc, it leaves out the files in init.d.
+            "lbu include /usr/local/bin/netrng /etc/init.d/netrng\nlbu commit",
+        ],
+        let_in: "",
         is_tested: false,
     },
     System {
         name: "openwrt",
         ids: &["openwrt"],
         marker: "etc/openwrt_release",
-        install_rngd: "if command -v apk; then apk add rng-tools\n\
+        install_rngd: "if command -v apk > /dev/null; then apk add rng-tools\n\
                        else opkg update && opkg install rng-tools; fi",
         inits: &["procd"],
         add_group: "# OpenWrt has no command for it. The number is that of our port: nobody else's.\n\
                     echo 'netrng:x:8989:' >> /etc/group",
         add_user: "echo 'netrng:*:8989:8989:netrng:/var:/bin/false' >> /etc/passwd",
-        device: Device::None,
+        device: Device::Service,
         program: PACKAGED_PROGRAM,
         config: CONFIG,
         folder: FOLDER,
+        keep: [
+            "An upgrade of the system keeps all of it, but not packages, as rng-tools",
+            "grep -x /usr/bin/netrng /etc/sysupgrade.conf",
+            // Users, groups and /etc/config stay by themselves.
+            "printf '%s\\n' /etc/netrng/ /etc/netrng.toml /etc/init.d/netrng '/etc/rc.d/*netrng' \\\n\
+             \x20   /usr/bin/netrng >> /etc/sysupgrade.conf",
+        ],
+        let_in: "echo 'Clients from the WAN want a rule in /etc/config/firewall: src wan, proto tcp, \
+                 dest_port 8989, target ACCEPT; then /etc/init.d/firewall reload'",
         is_tested: false,
     },
     System {
@@ -140,6 +174,8 @@ pub(super) const SYSTEMS: &[System] = &[
         program: OWN_PROGRAM,
         config: "/usr/local/etc/netrng.toml",
         folder: "/usr/local/etc/netrng",
+        keep: LASTS,
+        let_in: "",
         is_tested: false,
     },
 ];
@@ -332,7 +368,7 @@ pub(super) const INITS: &[Init] = &[
         options: &[],
         is_enabled: "ls /etc/rc2.d/S*netrng",
         // A package has installed it switched off, which `defaults` leaves as it is.
-        enable: "if command -v update-rc.d; then\n\
+        enable: "if command -v update-rc.d > /dev/null; then\n\
                  \x20   update-rc.d netrng defaults\n\
                  \x20   update-rc.d netrng enable\n\
                  else chkconfig --add netrng; fi",

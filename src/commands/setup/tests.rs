@@ -2,7 +2,9 @@
 
 use super::*;
 use plan::{Input, Plan, plan};
-use std::process::Command;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 fn facts(role: Role, system: &'static System, init: &'static Init) -> Facts {
     Facts {
@@ -93,7 +95,7 @@ fn every_plan_has_what_its_role_needs() {
         assert_eq!(has(plan, "clients.toml"), is_server);
         assert_eq!(
             has(plan, "put 0644 /etc/udev"),
-            is_server && facts.system.device != systems::Device::None
+            is_server && !["openwrt", "freebsd"].contains(&facts.system.name)
         );
         let rngd = !is_server && facts.system.name != "freebsd";
         assert_eq!(plan.steps.iter().any(|step| step.check == "command -v rngd"), rngd);
@@ -260,7 +262,15 @@ fn hints_fit_the_system() {
         assert!(!text.contains("enroll") || text.contains("(umask 077; netrng enroll "), "{text}");
         if facts.role == Role::Client {
             assert_eq!(text.contains("--apply"), facts.system.is_tested, "{text}");
+            assert!(text.contains("enroll NAME --address SERVER:8989 > NAME.toml"), "{text}");
+            let is_kernel = text.contains("with [sink] type = \"kernel\"");
+            assert_eq!(is_kernel, facts.system.name == "freebsd", "{text}");
+            return;
         }
+        let opens = |word: &str| plan.closing.contains(word);
+        assert_eq!(opens("from the WAN"), facts.system.name == "openwrt");
+        let has_firewalld = ["debian", "rhel", "gentoo"].contains(&facts.system.name);
+        assert_eq!(opens("firewall-cmd --permanent --add-port=8989/tcp"), has_firewalld);
     });
 }
 
@@ -269,7 +279,7 @@ fn what_another_machine_reads_is_beside_the_script() {
     let there = Facts { is_elsewhere: true, ..facts(Role::Client, &SYSTEMS[0], &INITS[0]) };
     let text = script::script(&plan(&there), &[]);
     assert!(text.contains("\n< 'netrng' new 0755 /usr/local/bin/netrng\n"), "{text}");
-    assert!(text.contains("\n< 'alice.toml' name_user | place 0600 /etc/netrng.toml\n"), "{text}");
+    assert!(text.contains("\n< 'alice.toml' name_user | place 0600 /etc/netrng.toml "), "{text}");
     assert!(!text.contains("/tmp/"), "{text}");
 }
 
@@ -306,7 +316,10 @@ fn ssh_gets_a_key_and_says_what_is_to_be_done_by_hand() {
     let files = "ssh-port = 2222\nidentity-file = '/k/id'\nknown-hosts-file = '/k/known'\n";
     let ready = with(files);
     let key = step(&ready, "ssh-keygen -q -t ed25519 -N '' -f '/k/id'");
-    assert!(key.run.ends_with("chgrp \"$(id -gn netrng)\" '/k/id'\nchmod 0640 '/k/id'"));
+    assert!(key.run.contains("\nchgrp \"$(id -gn netrng)\" '/k/id'.new\nchmod 0640 '/k/id'.new\n"));
+    assert!(key.run.ends_with("\nmv '/k/id'.new '/k/id'"), "all of it or nothing: {key:?}");
+    let order = |word| ready.steps.iter().position(|step| step.run.contains(word)).unwrap();
+    assert!(order("ssh-keygen") < order("place "), "what it names is there before it is judged");
     assert_eq!(step(&ready, ": > '/k/known'").check, "[ -e '/k/known' ]");
     for part in [
         "useradd --system --create-home --home-dir /var/lib/rng --shell /bin/sh --password '*' rng\n",
@@ -345,6 +358,7 @@ fn a_given_configuration_is_checked_before_anything_is_installed() {
     };
     let client = "mode = \"client\"\n[[upstream]]\ncommand = [\"a\"]\n";
     let installed = client.replacen('\n', "\nuser = \"netrng\"\n", 1);
+    let ghost = installed.replace("netrng", "nobody-here");
     let server = "mode = \"server\"\n[server]\nprivate-key-file = \"/nowhere/server.key\"\n";
     for there in [None, Some(client), Some(&installed)] {
         assert_eq!(judge(Role::Client, client, there), None, "{there:?}");
@@ -354,6 +368,7 @@ fn a_given_configuration_is_checked_before_anything_is_installed() {
         (Role::Client, " \n", None, "the file is empty; look what `netrng enroll` said"),
         (Role::Client, server, None, "mode: found \"server\", want \"client\""),
         (Role::Server, client, None, "mode: found \"client\", want \"server\""),
+        (Role::Client, &ghost, None, "user = \"nobody-here\": this machine has no such user"),
         (Role::Client, "mode = 'client'\nx = 1", None, ":2: x: unknown key at the top"),
         (
             Role::Client,
@@ -378,11 +393,155 @@ fn a_given_configuration_is_checked_before_anything_is_installed() {
 #[test]
 fn what_changed_is_started_anew() {
     each(|facts, plan| {
-        let start = plan.steps.last().unwrap();
+        let start = step(plan, "The service runs");
         assert!(start.check.starts_with("[ ! -e \"$changed\" ] && "), "{start:?}");
         assert!(start.run.ends_with("\nrm -f \"$changed\""), "{start:?}");
         assert!(script::prelude(plan).contains("\nchanged=/var/run/netrng.changed\n"));
         let image = Facts { is_live: false, ..facts.clone() };
         assert!(script::prelude(&super::plan::plan(&image)).contains("\nchanged=/dev/null\n"));
     });
+}
+
+/// Runs commands with what all steps share; answers whether all went well.
+fn run(commands: &str, input: &str) -> (bool, String) {
+    let facts = facts(Role::Client, &SYSTEMS[0], &INITS[0]);
+    let image = plan(&Facts { is_live: false, ..facts });
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{}{commands}", script::prelude(&image)));
+    shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    // What fails early reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let ended = child.wait_with_output().unwrap();
+    (ended.status.success(), String::from_utf8(ended.stdout).unwrap())
+}
+
+/// The user's line is added once, below `mode`, where there is none.
+#[test]
+fn the_user_is_named_however_mode_is_written() {
+    let line = "user = \"netrng\"\n";
+    for mode in
+        ["mode = 'client'\n", "  mode='client'\n", "\t\"mode\" = 'client'\n", "'mode' = 'a'\n"]
+    {
+        let table = "[[listen]]\nmode = \"0666\"\nuser = 'other'\n";
+        assert_eq!(run("name_user", &format!("{mode}{table}")).1, format!("{mode}{line}{table}"));
+    }
+    for named in ["user = 'me'\n", " user= 'me'\n", "\"user\" = 'me'\n"] {
+        for text in
+            [format!("{named}mode = 'client'\n"), format!("mode = 'client'\n{named}[sink]\n")]
+        {
+            assert_eq!(run("name_user", &text).1, text);
+        }
+    }
+    let commented = "# user = 'me'\nmode = 'a'\n";
+    assert_eq!(run("name_user", commented).1, format!("{commented}{line}"));
+}
+
+#[test]
+fn a_configuration_with_a_mistake_is_not_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, program) = (folder.path().join("netrng.toml"), folder.path().join("program"));
+    fs::write(&program, "#!/bin/sh\ngrep good \"$3\"\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let place = |text: &str| {
+        let (path, program) = (path.display(), program.display());
+        run(&format!("cat | place 0600 {path} {program}"), text).0
+    };
+    assert!(!place("bad\n") && !path.exists());
+    assert!(place("good\n") && place("good\n") && !place("good too\n"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "good\n");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a file of its own is left");
+}
+
+/// What a command says of where a program is, nobody wants to read.
+#[test]
+fn no_step_says_where_a_program_is() {
+    each(|_, plan| {
+        for step in &plan.steps {
+            for line in step.run.lines().filter(|line| line.contains("command -v")) {
+                assert!(line.contains(" > /dev/null"), "{step:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_a_system_would_lose_it_is_told_to_keep() {
+    each(|facts, plan| {
+        let last = plan.steps.last().unwrap();
+        let files = facts.init.files.iter().chain(facts.init.options).map(|file| file.path);
+        let ours = files.chain([facts.system.program, facts.system.config, "/etc/netrng/"]);
+        // Of what is ours, what does not stay by itself.
+        let stays = |path: &str| match facts.system.name {
+            "openwrt" => path.starts_with("/etc/config/"),
+            "alpine" => path.starts_with("/etc/") && !path.starts_with("/etc/init.d/"),
+            _ => true,
+        };
+        for path in ours.filter(|path| !stays(path)) {
+            assert!(last.run.contains(path), "{path} is not in {last:?}");
+        }
+        assert_eq!(last.run.contains("sysupgrade.conf"), facts.system.name == "openwrt");
+        assert_eq!(last.run.contains("lbu commit"), facts.system.name == "alpine");
+    });
+}
+
+/// Nothing is installed that could not run there.
+#[test]
+fn freebsd_has_no_rngd_and_no_generator_of_its_kernel() {
+    let (system, init) = named("freebsd", "rcd");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("given.toml");
+    let judge = |sink: &str| {
+        let text = format!("mode = 'client'\n[[upstream]]\ncommand = ['a']\n[sink]\n{sink}");
+        fs::write(&path, text).unwrap();
+        let mut facts = facts(Role::Client, system, init);
+        (facts.given, facts.is_elsewhere) = (Some(path.clone()), true);
+        read_config(Path::new("/"), &mut facts).err().map(|failure| failure.text)
+    };
+    let said = judge("type = 'rngd'").unwrap();
+    assert!(
+        said.ends_with("given.toml: [sink]: there is no rngd for freebsd; want type = \"kernel\"")
+    );
+    assert_eq!(judge("type = 'kernel'"), None);
+    assert_eq!(judge("rngd-command = ['mine']"), None);
+
+    let facts = facts(Role::Server, system, init);
+    let plan = plan(&facts);
+    let order = |word: &str| plan.steps.iter().position(|step| step.run.contains(word)).unwrap();
+    let generator = order("[source] with a device");
+    assert!(order(" check -c ") < generator && generator < order(init.enable));
+    let (check, program) = (&plan.steps[generator].check, facts.system.program);
+    for (device, is_well) in [("/dev/hwrng", false), ("/dev/cuaU0", true)] {
+        let says = format!("printf '[source]\\ndevice = \"{device}\"\\n'");
+        let check = check.replace(&format!("{program} check -c {}", system.config), &says);
+        assert_eq!(run(&check, "").0, is_well, "{check}");
+    }
+}
+
+/// Whoever took the advice to move the file away would end what runs.
+#[test]
+fn what_a_machine_is_already_it_stays() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("etc")).unwrap();
+    let given = root.path().join("given.toml");
+    fs::write(&given, "mode = 'server'\n[server]\nprivate-key-file = '/k'\n").unwrap();
+    let judge = |role: Role, there: &str, given: Option<&Path>| {
+        fs::write(root.path().join("etc/netrng.toml"), there).unwrap();
+        let mut facts = facts(role, &SYSTEMS[0], &INITS[0]);
+        (facts.given, facts.is_configured) = (given.map(Path::to_owned), true);
+        read_config(root.path(), &mut facts).err().map(|failure| (failure.exit, failure.text))
+    };
+    let client = "mode = 'client'\n[[upstream]]\ncommand = ['a']\n";
+    for given in [None, Some(given.as_path())] {
+        let (exit, said) = judge(Role::Server, client, given).unwrap();
+        assert_eq!(exit, Exit::Config);
+        assert!(said.contains("makes this machine a client; to have it be a server"), "{said}");
+        assert!(!said.contains("away"), "{said}");
+        let docs = include_str!("../../../docs/init.md");
+        let heading = said.split('"').nth(1).unwrap();
+        assert!(docs.contains(&format!("\n## {heading}\n")), "{heading}");
+    }
+    assert_eq!(judge(Role::Client, client, None), None);
+    assert_eq!(judge(Role::Server, "mode =", None), None, "a step says that it is broken");
 }
