@@ -531,7 +531,7 @@ impl Server {
         }
         if ends_request {
             self.settle(id);
-            self.refresh(id, now);
+            self.refresh_put_off(id, now);
         }
     }
 

@@ -179,6 +179,14 @@ impl Server {
         }
     }
 
+    /// As `refresh`, for a session that was told to ask again.
+    pub(super) fn refresh_put_off(&mut self, id: SessionId, now: Moment) {
+        if let Some(flow) = self.session(id).and_then(|session| session.flow) {
+            let want = self.wanted(flow);
+            self.scheduler.put_off(flow, want, now);
+        }
+    }
+
     pub(super) fn refresh_flow(&mut self, flow: FlowId, now: Moment) {
         let want = self.wanted(flow);
         self.scheduler.set_want(flow, want, now);

@@ -78,6 +78,8 @@ impl Server {
         if session.state == State::Parked {
             self.find_place(id, false, now);
         }
+        // It wants bytes even if there are none: being told so does not make it idle.
+        self.refresh(id, now);
         self.tell_wait(id, now);
         self.settle(id);
     }

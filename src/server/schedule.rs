@@ -10,7 +10,8 @@
 //! back from idle starts at the present virtual time: no claim, no penalty. The gap between an
 //! answer and the next request of a client that asks for one at a time is not idleness: what it
 //! missed in it, up to one sample, stays its due. Else whoever asks for more at a time would get
-//! more.
+//! more. Nor is it idle while it was told to ask again before its turn came: else it would come
+//! back behind all others, and where a round takes long, its turn might never come.
 //!
 //! Guarantees add two things a flow. A clock in real time advances by bytes ÷ guarantee with
 //! every service: while it is behind the time of some flow, a guarantee is due, and flows with
@@ -33,6 +34,9 @@ const AHEAD_MAX_SAMPLES: u128 = 4;
 /// From an answer to the next request of a client that asks for one at a time: longer than any
 /// network's round trip. Whoever wants nothing for longer is idle.
 pub const GAP_MAX: Duration = Duration::from_millis(250);
+/// The same for one that was told to ask again before its turn came: the original NetRNG's clients
+/// do so after 1 s, and late if their machine is busy.
+pub const PUT_OFF_MAX: Duration = Duration::from_millis(2500);
 /// Virtual time of one byte at weight 1: fine enough that rounding errs by less than a
 /// millionth for whole samples and guarantees of up to 1 GB/s.
 const BYTE: u128 = 1 << 40;
@@ -83,6 +87,8 @@ struct Flow {
     wants_since: Moment,
     /// When it last stopped wanting bytes, nanoseconds.
     idle_at: u128,
+    /// Up to when that may be a gap between two requests, nanoseconds.
+    gap_until: u128,
     /// When the limit's bucket was, or will be, empty, nanoseconds.
     limit_empty_at: u128,
     place: Place,
@@ -151,6 +157,7 @@ impl Scheduler {
             wants_since: now,
             // As if idle since ever.
             idle_at: 0,
+            gap_until: 0,
             limit_empty_at: 0,
             place: Place::Idle,
         });
@@ -170,13 +177,23 @@ impl Scheduler {
 
     /// Says how many bytes a flow wants in all; 0 makes it idle. Unknown flows are ignored.
     pub fn set_want(&mut self, id: FlowId, want: u64, now: Moment) {
+        self.change_want(id, want, GAP_MAX, now);
+    }
+
+    /// The same of a flow that was told to ask again although it wants bytes.
+    pub fn put_off(&mut self, id: FlowId, want: u64, now: Moment) {
+        self.change_want(id, want, PUT_OFF_MAX, now);
+    }
+
+    /// `gap`: for how long it is not idle if it wants nothing now.
+    fn change_want(&mut self, id: FlowId, want: u64, gap: Duration, now: Moment) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
         let was_idle = flow.place == Place::Idle;
         let smaller = want < flow.want;
         flow.want = want;
         if want == 0 {
             if !was_idle {
-                flow.idle_at = nanos(now);
+                flow.rest(gap, now);
             }
             self.queues.remove(id, flow);
         } else if was_idle {
@@ -245,7 +262,7 @@ impl Scheduler {
             flow.limit_empty_at = flow.limit_start(sample_size, now) + nanos_for(bytes, limit);
         }
         flow.want = flow.want.saturating_sub(bytes);
-        flow.idle_at = nanos(now);
+        flow.rest(GAP_MAX, now);
         if flow.want > 0 {
             self.queues.add(id, flow, sample_size, now);
         }
@@ -292,7 +309,7 @@ impl Queues {
         self.order += 1;
         let order = self.order;
         if let Some(at) = flow.limited_until(sample_size, now) {
-            flow.idle_at = nanos(now);
+            flow.rest(GAP_MAX, now);
             flow.place = Place::Paused(at);
             self.paused.insert((at, id));
             return;
@@ -340,9 +357,15 @@ impl Flow {
         self.kept_until = self.kept_until.max(nanos(now).min(self.kept_until + 2 * idle));
     }
 
+    /// Is not served from now on; for as long as `gap` it may be between two requests.
+    fn rest(&mut self, gap: Duration, now: Moment) {
+        self.idle_at = nanos(now);
+        self.gap_until = nanos(now) + gap.as_nanos();
+    }
+
     /// Whether one that wants nothing may still be between two requests.
     fn is_in_gap(&self, now: Moment) -> bool {
-        nanos(now).saturating_sub(self.idle_at) <= GAP_MAX.as_nanos()
+        nanos(now) <= self.gap_until
     }
 
     /// How far the tag may be ahead. Without a guarantee no tag ever gets there.

@@ -162,6 +162,47 @@ fn a_pause_leaves_no_claim() {
     assert!(first > 0 && second <= SAMPLE as u64, "{first} {second}");
 }
 
+/// One of two flows is told to ask again, and does so after `away`; `again`: and is told so once
+/// more while it wants nothing. What the other is given
+/// meanwhile, and what the first then gets before it.
+fn put_off(away: Duration, again: bool) -> (u64, u64) {
+    let mut line = Line::new(1000, &[FlowRule::default(); 2]);
+    (0..2).for_each(|flow| line.want(flow, MUCH));
+    for _ in 0..1000 {
+        line.step(64);
+    }
+    line.scheduler.put_off(FlowId(1), 0, line.now);
+    let (before, end) = (line.got(0), line.now + away);
+    while line.now < end {
+        line.step(64);
+    }
+    if again {
+        line.scheduler.put_off(FlowId(1), 0, line.now);
+    }
+    let (missed, start) = (line.got(0) - before, line.got(1));
+    line.want(1, MUCH);
+    while line.step(64).is_some_and(|turn| turn.flow == FlowId(1)) {}
+    (missed, line.got(1) - start)
+}
+
+#[test]
+fn what_is_missed_by_one_that_was_put_off_stays_due() {
+    for away in [GAP_MAX * 2, PUT_OFF_MAX / 2, PUT_OFF_MAX - GAP_MAX] {
+        let (missed, made_good) = put_off(away, false);
+        let due = missed.min(SAMPLE as u64);
+        assert!(made_good.abs_diff(due) <= 2 * 64, "{away:?}: {missed} missed, {made_good} given");
+    }
+}
+
+#[test]
+fn whoever_was_put_off_and_stays_away_is_idle() {
+    let (missed, made_good) = put_off(PUT_OFF_MAX + GAP_MAX, false);
+    assert!(missed > SAMPLE as u64 && made_good <= 2 * 64, "{missed} missed, {made_good} given");
+    // Nor is it less so for being put off while it wants nothing.
+    let (missed, made_good) = put_off(PUT_OFF_MAX + GAP_MAX, true);
+    assert!(missed > SAMPLE as u64 && made_good <= 2 * 64, "{missed} missed, {made_good} given");
+}
+
 #[test]
 fn a_guarantee_holds_against_any_weight() {
     let mut line = Line::new(10_000, &[rule(1, 4000, None), rule(1000, 0, None)]);
