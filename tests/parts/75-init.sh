@@ -46,6 +46,16 @@ check_upstart() {
     [[ -z $script ]] || { printf '%s: a script without end\n' "$file"; return 1; }
 }
 
+# OpenWrt's init file against stand-ins, under shells like its own.
+check_procd() {
+    local shell
+    for shell in dash 'busybox sh'; do
+        rm -rf "$WORK/procd"
+        mkdir "$WORK/procd"
+        $shell tests/init/procd.sh init/openwrt "$NETRNG_BINARY" "$WORK/procd"
+    done
+}
+
 # All of init system $1: the server reads $2, $3 is the client's [sink]. What it starts and mounts
 # is in namespaces of its own and ends with them.
 run_init() {
@@ -76,6 +86,7 @@ run_init() {
 
 check_syntax
 check_upstart
+check_procd
 failed=0
 for init in ${NETRNG_INITS:-sysvinit openrc runit systemd}; do
     start=$SECONDS
