@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034 # for life.sh
 # systemd as PID 1, with its journal. The client is a copy of the unit and feeds a real rngd.
 
-respawns=yes refuses_reload=yes refuses_restart=no client_follows=no
+respawns=yes refuses_reload=1 refuses_restart='' client_follows=no
 
 prepare() { :; }
 
