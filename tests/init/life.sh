@@ -89,7 +89,7 @@ runs netrng || fail "status says $?"
 
 say 'the client, an instance of the same file, draws from it'
 sv start netrng.vm1 || fail "start says $?"
-wait_for_log netrng.vm1 'gives bytes'
+wait_for_log netrng.vm1 '8989: gives bytes'
 runs netrng.vm1 || fail "status says $?"
 
 say 'a changed clients file takes effect'
@@ -122,7 +122,7 @@ fi
 wait_for_log netrng 'ready: source' "$readies"
 wait_for 'the server runs again' runs netrng
 if [ "$client_follows" = yes ]; then
-    wait_for_log netrng.vm1 'gives bytes again'
+    wait_for_log netrng.vm1 '8989: gives bytes again'
 fi
 
 say 'restart'
@@ -135,10 +135,10 @@ wait_for 'the server runs again' runs netrng
 if [ "$respawns" = yes ]; then
     say 'the client is killed and comes back'
     pid=$(pid_of netrng.vm1)
-    draws=$(count netrng.vm1 'gives bytes$')
+    draws=$(count netrng.vm1 '8989: gives bytes$')
     kill -9 "$pid"
     wait_for 'another client' has_another netrng.vm1 "$pid"
-    wait_for_log netrng.vm1 'gives bytes$' "$draws"
+    wait_for_log netrng.vm1 '8989: gives bytes$' "$draws"
 fi
 
 checks
