@@ -40,9 +40,9 @@ pub const DEFAULT_CLIENTS_PATH: &str = platform::CLIENTS_PATH;
 /// Where a server listens for `netrng tap` unless `tap-socket` says otherwise.
 pub const DEFAULT_TAP_SOCKET: &str = platform::TAP_SOCKET;
 /// Where a server listens for `netrng status` unless `status-socket` says otherwise.
-pub const DEFAULT_SERVER_STATUS: &str = "/run/netrng/server.sock";
+pub const DEFAULT_SERVER_STATUS: &str = platform::SERVER_STATUS;
 /// The same for a client.
-pub const DEFAULT_CLIENT_STATUS: &str = "/run/netrng/client.sock";
+pub const DEFAULT_CLIENT_STATUS: &str = platform::CLIENT_STATUS;
 /// The native protocol's TCP port.
 pub const DEFAULT_PORT: u16 = 8989;
 

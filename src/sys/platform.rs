@@ -13,6 +13,12 @@ pub const CLIENTS_PATH: &str =
 /// Where a server listens for `netrng tap` unless `tap-socket` says otherwise.
 pub const TAP_SOCKET: &str =
     if IS_FREEBSD { "/var/run/netrng/tap.sock" } else { "/run/netrng/tap.sock" };
+/// Where a server listens for `netrng status` unless `status-socket` says otherwise.
+pub const SERVER_STATUS: &str =
+    if IS_FREEBSD { "/var/run/netrng/server.sock" } else { "/run/netrng/server.sock" };
+/// The same for a client.
+pub const CLIENT_STATUS: &str =
+    if IS_FREEBSD { "/var/run/netrng/client.sock" } else { "/run/netrng/client.sock" };
 
 const IS_FREEBSD: bool = cfg!(target_os = "freebsd");
 

@@ -3,7 +3,7 @@
 
 . /test/syslogd.sh
 
-respawns=yes refuses_reload=yes refuses_restart=yes client_follows=yes
+respawns=yes refuses_reload=3 refuses_restart=1 client_follows=yes
 
 prepare() {
     openrc sysinit

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034 # for life.sh
 # runit: runsvdir, and svlogd for the log. It knows no broken configuration.
 
-respawns=yes refuses_reload=no refuses_restart=no client_follows=no
+respawns=yes refuses_reload='' refuses_restart='' client_follows=no
 
 prepare() {
     rm -f /etc/service/*

@@ -7,6 +7,14 @@ start_syslogd() {
     wait_for 'syslogd' [ -S /dev/log ]
 }
 
+# What the server reads, and what the client gives.
+feed_fifos() {
+    mkfifo -m 600 /run/source
+    while :; do cat /dev/urandom >/run/source; done 2>/dev/null &
+    [ -p /run/sink ] || mkfifo -m 600 /run/sink
+    while :; do cat /run/sink; done >/dev/null &
+}
+
 # Both instances log to it.
 log_of() { grep 'netrng\[' /var/log/messages; }
 

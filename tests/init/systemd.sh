@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2034 # for life.sh
 # systemd as PID 1, with its journal. The client is a copy of the unit and feeds a real rngd.
 
-respawns=yes refuses_reload=yes refuses_restart=no client_follows=no
+respawns=yes refuses_reload=1 refuses_restart='' client_follows=no
 
 prepare() { :; }
 
@@ -19,6 +19,55 @@ drop_in() {
     mkdir -p "/run/systemd/system/$1.d"
     printf '%b\n' "$2" >"/run/systemd/system/$1.d/test.conf"
     systemctl daemon-reload
+}
+
+# What makes or uses the keys of an SSH server, by the names that distributions give it.
+KEY_UNITS="ssh.service regenerate_ssh_host_keys.service sshd.service sshd-keygen@rsa.service \
+    sshd-keygen@ecdsa.service sshd-keygen@ed25519.service sshd-keygen.service sshdgenkeys.service \
+    dropbear.service"
+
+# Makes unit $1 of the lines $2, until the end of this boot.
+add_unit() { printf '%b\n' "$2" >"/run/systemd/system/$1"; }
+
+# Such units, which do nothing. Fedora's sshd starts after a target that only wants what makes the
+# keys; Debian's may have a socket.
+add_key_units() {
+    nothing='[Service]\nType=oneshot\nExecStart=/bin/true'
+    for unit in $KEY_UNITS; do add_unit "$unit" "$nothing"; done
+    add_unit sshd-keygen.target \
+        '[Unit]\nWants=sshd-keygen@rsa.service sshd-keygen@ecdsa.service sshd-keygen@ed25519.service'
+    add_unit sshd.service "[Unit]\nAfter=sshd-keygen.target\nWants=sshd-keygen.target\n$nothing"
+    add_unit ssh.socket '[Socket]\nListenStream=/run/ssh-test.sock'
+    # What a boot starts, and what a queue has last.
+    add_unit keys.target "[Unit]\nRequires=basic.target\nWants=netrng-seed.service ssh.socket $KEY_UNITS"
+    add_unit last.service "$nothing"
+    systemctl daemon-reload
+}
+
+# When unit $1 had its last $2, a timestamp of systemd's; 0 if never.
+moment() { systemctl show -P "$2Monotonic" "$1"; }
+seed_begins() { [ "$(systemctl is-active netrng-seed)" = activating ]; }
+has_begun() { [ "$(moment "$1" InactiveExitTimestamp)" != 0 ]; }
+
+check_order() {
+    say 'what makes or uses keys starts when netrng-seed.service has ended'
+    systemctl stop netrng-seed
+    drop_in netrng-seed.service \
+        '[Service]\nExecStart=\nExecStart=/bin/sh -c "until [ -e /run/seeded ]; do sleep 0.1; done"'
+    add_key_units
+    # As at a boot, with all that comes before. (A socket's default is Before=sockets.target.)
+    said=$(systemd-analyze verify --man=no keys.target 2>&1)
+    ! printf '%s\n' "$said" | grep -i 'ordering cycle' || fail 'it waits for itself'
+    systemctl start --no-block keys.target
+    wait_for 'the start of netrng-seed' seed_begins
+    # What could start has been started by then.
+    systemctl start last.service || fail "start says $?"
+    touch /run/seeded
+    for unit in $KEY_UNITS; do
+        wait_for "the start of $unit" has_begun "$unit"
+        begun=$(moment "$unit" InactiveExitTimestamp)
+        [ "$begun" -ge "$(moment netrng-seed ActiveEnterTimestamp)" ] || fail "$unit did not wait"
+    done
 }
 
 checks() {
@@ -85,4 +134,5 @@ checks() {
         '[Service]\nExecStart=\nExecStart=netrng client --wait-seeded -c /etc/netrng.vm1.toml'
     sv start netrng-seed || fail "start says $?"
     log_of netrng-seed | grep -q "the kernel's generator is initialised" || fail 'it did not say so'
+    check_order
 }

@@ -170,6 +170,20 @@ deb)
     fi
     rm /usr/local/bin/netrng
     install_package
+    # Nor is anything taken from an instance that runs on.
+    sed 's/:8989/:8990/' /etc/netrng.toml >/etc/netrng.board2.toml
+    netrng run -c /etc/netrng.board2.toml >/tmp/board2 2>&1 &
+    eventually grep -q 'ready: ' /tmp/board2 || fail "the second instance: $(cat /tmp/board2)"
+    dpkg -P netrng >/tmp/said 2>&1 || fail "the purge beside another instance: $(cat /tmp/said)"
+    grep -q '^netrng: kept /etc/netrng, ' /tmp/said || fail "not said what stays: $(cat /tmp/said)"
+    if ! getent passwd netrng >/dev/null || [ ! -e /etc/netrng/server.key ]; then
+        fail 'the purge took what another instance needs'
+    fi
+    kill -0 $! || fail 'the purge ended another instance'
+    kill $!
+    wait $! || fail "the second instance ends with code $?"
+    rm /etc/netrng.board2.toml
+    install_package
     dpkg -P netrng >/dev/null
     if getent passwd netrng || getent group netrng; then fail 'the user is left'; fi
     ;;

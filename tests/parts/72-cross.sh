@@ -2,7 +2,7 @@
 # about: the static binaries for five processors, built, measured and run under qemu-user
 # needs: cargo:rustup/cargo qemu-arm-static:qemu-user-static readelf:binutils objdump:binutils gcc:gcc
 # root: yes
-# timeout: 1500
+# timeout: 2400
 set -euo pipefail
 
 packaging/cross all

@@ -34,7 +34,14 @@ rpm -K ./*.rpm | grep -q 'digests OK'
 # Programs that scriptlets run, and features of rpm itself.
 rpm -qp --requires ./*.rpm | grep -vxE '/bin/sh|/usr/sbin/(user|group)add|rpmlib\(.*' &&
     { echo 'the .rpm requires more than it needs'; exit 1; }
+# Both bring all documents.
+dpkg-deb --fsys-tarfile ./*.deb | tar -t >"$WORK/deb-files"
+rpm -qlp ./*.rpm >"$WORK/rpm-files"
 cd "$OLDPWD"
+for document in docs/*.md; do
+    grep -qE "/usr/share/doc/netrng/${document#docs/}(\.gz)?$" "$WORK/deb-files"
+    grep -qE "/usr/share/doc/netrng/${document#docs/}$" "$WORK/rpm-files"
+done
 
 # The wheel, over the original NetRNG, which has the same name on PyPI.
 wheel() {
@@ -46,7 +53,9 @@ wheel() {
     "$venv/bin/pip" install --quiet --no-deps netrng==0.2b1
     "$venv/bin/pip" install --quiet --no-index "$WORK"/packages/*.whl
     "$venv/bin/netrng" --version
-    "$venv/bin/netrng" demo --help | grep -q 'Usage: netrng demo'
+    # A server and two clients, and where their bytes went.
+    "$venv/bin/netrng" demo --seconds 3 | tee "$WORK/demo"
+    grep -q 'duplicate' "$WORK/demo"
     cmp "$venv/bin/netrng" "$NETRNG_BINARY"
     MANPATH=$venv/share/man man --where netrng.toml | grep -q "^$venv"
     "$venv/bin/python" - "$WORK"/packages/*.whl <<'END'

@@ -46,13 +46,24 @@ check_upstart() {
     [[ -z $script ]] || { printf '%s: a script without end\n' "$file"; return 1; }
 }
 
-# All of init system $1: the server reads $2, $3 is the client's [sink]. What it starts and mounts
+# OpenWrt's init file against stand-ins, under shells like its own.
+check_procd() {
+    local shell
+    for shell in dash 'busybox sh'; do
+        rm -rf "$WORK/procd"
+        mkdir "$WORK/procd"
+        $shell tests/init/procd.sh init/openwrt "$NETRNG_BINARY" "$WORK/procd"
+    done
+}
+
+# All of init system $1: the server reads $2, $3 is the client's [sink], the root is that of $4 if
+# there is no other. What it starts and mounts
 # is in namespaces of its own and ends with them.
 run_init() {
     local place=$WORK/$1 result=
     mkdir -p "$place/test"
     unshare --mount --pid --mount-proc --fork --kill-child --propagation private \
-        tests/init/boot "$1" "$(tests/support/debian-root.sh "$1")" "$place" "$2" "$3" \
+        tests/init/boot "$1" "$(tests/support/debian-root.sh "${4:-$1}")" "$place" "$2" "$3" \
         >"$place/console" 2>&1 &
     pid=$!
     # An init system need not end when the test has. A test takes half a minute.
@@ -76,12 +87,15 @@ run_init() {
 
 check_syntax
 check_upstart
+check_procd
 failed=0
-for init in ${NETRNG_INITS:-sysvinit openrc runit systemd}; do
+fifo='type = "fifo"'$'\n''path = "/run/sink"'
+for init in ${NETRNG_INITS:-sysvinit inittab busybox openrc runit systemd}; do
     start=$SECONDS
     case $init in
-    sysvinit) run_init sysvinit /run/source $'type = "fifo"\npath = "/run/sink"' ;;
-    openrc) run_init openrc /dev/urandom $'type = "fifo"\npath = "/run/sink"' ;;
+    sysvinit) run_init sysvinit /run/source "$fifo" ;;
+    inittab | busybox) run_init "$init" /run/source "$fifo" sysvinit ;;
+    openrc) run_init openrc /dev/urandom "$fifo" ;;
     runit) run_init runit /dev/urandom 'type = "kernel"' ;;
     systemd) run_init systemd /dev/hwrng 'type = "rngd"' ;;
     esac || failed=1

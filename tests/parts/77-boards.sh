@@ -15,5 +15,7 @@ export NETRNG_BINARY=$CARGO_TARGET_DIR/release/netrng
 tests/boards/fetch armel linux-image-rpi
 tests/boards/fetch armhf linux-image-armmp
 tests/boards/fetch i386 linux-image-686
+# What docs/boards.md says of Debian and the ALIX.
+grep -qx CONFIG_MGEODE_LX=y "$NETRNG_CACHE"/boards/i386/linux-image-686/boot/config-*
 # Each board is a QEMU that wants a processor.
 timeout 600 cargo test --locked --test boards -- --test-threads=2 --nocapture
