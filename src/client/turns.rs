@@ -208,6 +208,16 @@ mod tests {
         panic!("{given:?} answers in 40 s");
     }
 
+    /// 0 gave for 1,000 s, and 1 was away.
+    fn long_without_1() -> Turns {
+        let mut turns = Turns::new(2, PART, at(0));
+        for second in 0..1000 {
+            turns.handle_absent(1, at(second));
+            assert_eq!(give(&mut turns, 0, 1250, at(second)), Turn::Now);
+        }
+        turns
+    }
+
     /// How many answers 1 gives in a row while 0 has some as well.
     fn answers_in_a_row(turns: &mut Turns, now: Moment) -> u32 {
         turns.handle_ready(0, now);
@@ -223,22 +233,14 @@ mod tests {
 
     #[test]
     fn coming_late_earns_nothing() {
-        let mut turns = Turns::new(2, PART, at(0));
-        for second in 0..1000 {
-            turns.handle_absent(1, at(second));
-            assert_eq!(give(&mut turns, 0, 1250, at(second)), Turn::Now);
-        }
+        let mut turns = long_without_1();
         turns.handle_connecting(1, at(1000));
         assert!(answers_in_a_row(&mut turns, at(1000)) <= 1);
     }
 
     #[test]
     fn coming_late_while_the_others_are_away_earns_nothing() {
-        let mut turns = Turns::new(2, PART, at(0));
-        for second in 0..1000 {
-            turns.handle_absent(1, at(second));
-            assert_eq!(give(&mut turns, 0, 1250, at(second)), Turn::Now);
-        }
+        let mut turns = long_without_1();
         turns.handle_absent(0, at(1001));
         turns.handle_connecting(1, at(1001));
         assert_eq!(give(&mut turns, 1, 1250, at(1001)), Turn::Now);
