@@ -117,7 +117,10 @@ pub fn reap(pid: u32) -> io::Result<ExitStatus> {
 }
 
 /// Ends all of the session that the child `pid` leads, by SIGKILL. It must not be reaped yet: until
-/// then no other session has its number. Where no `/proc` lists the processes, they live on.
+/// then no other session has its number. That holds for the leader alone: a member that ends by
+/// itself between the look and the signal leaves its number, and the signal would hit who gets it.
+/// For that the system must go once through all its numbers in the moment between.
+/// Where no `/proc` lists the processes, they live on.
 fn end_session(pid: u32) {
     for _ in 0..SESSION_LOOKS_MAX {
         let Ok(processes) = fs::read_dir("/proc") else { return };
