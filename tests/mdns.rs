@@ -27,6 +27,10 @@ const MDNS_THREAD: &str = "mDNS_daemon";
 const MDNS_PORT: &str = ":14E9";
 /// Of the impostors' listeners.
 const TRAP_PORT: u16 = 20_099;
+/// How much a flood makes the server grow: far more than it needs, and than it may keep.
+const FLOODED_KIB: u64 = 32 * 1024;
+/// Messages between two looks at that.
+const FLOOD_BURST: u32 = 10;
 /// From a fault to its end: up to three searches, with backoff between them.
 const LONG: Duration = Duration::from_secs(90);
 const CLIENT: &str = "type = \"stdout\"";
@@ -238,6 +242,26 @@ fn has_mdns_port(pid: u32) -> bool {
     })
 }
 
+/// What a process has in memory.
+fn resident_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// An answer without a question: TXT records of four names that nobody else has, good for 68 years.
+fn strange_records(number: u32) -> Vec<u8> {
+    let mut message = vec![0, 0, 0x84, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+    for record in 0..4 {
+        message.push(11);
+        message.extend(format!("x{number:09}{record}").bytes());
+        message.extend(b"\x07_netrng\x04_tcp\x05local\x00");
+        message.extend([0, 16, 0, 1, 0x7f, 0xff, 0xff, 0xff, 1, 0, 255]);
+        message.extend([b'a'; 255]);
+    }
+    message
+}
+
 /// Whether somebody has connected.
 fn was_visited(trap: &TcpListener) -> bool {
     trap.set_nonblocking(true).unwrap();
@@ -291,6 +315,47 @@ fn avahi_sees_the_server_while_it_runs() {
     let words = beside.daemon.as_ref().unwrap().log_text();
     assert!(!words.contains("conflict"), "netrng took Avahi's name: {words}");
     drop(beside.bus);
+}
+
+/// The crate keeps records that nobody asked for, without a limit; here, too long for the test to
+/// see them end.
+#[test]
+fn a_flood_of_records_is_dropped_and_the_server_is_announced_all_the_while() {
+    let lan = Lan::new('f');
+    let (board, desk, other) = (lan.machine(1), lan.machine(2), lan.machine(3));
+    let avahi = Avahi::start(&desk, "desk");
+    let browser = avahi.browse();
+    let site = announcing(20_007);
+    let mut server = start_server(&board, &site);
+    browser.wait_for(0, "=;uplink;IPv4;board;_netrng._tcp;local;");
+    let before = resident_kib(server.pid());
+
+    // To the board alone: Avahi has other limits.
+    let socket = other.datagrams("0.0.0.0:5353");
+    let mut sent = 0;
+    wait::until("a full memory", LONG, || {
+        for _ in 0..FLOOD_BURST {
+            socket.send_to(&strange_records(sent), "192.0.2.1:5353").unwrap();
+            sent += 1;
+        }
+        (resident_kib(server.pid()) > before + FLOODED_KIB).then_some(())
+    });
+    let said = "mDNS: others send too much; announced anew";
+    wait::until("a new start", LONG, || server.log_text().contains(said).then_some(()));
+    wait::until("the memory back", LONG, || {
+        (resident_kib(server.pid()) < before + FLOODED_KIB / 2).then_some(())
+    });
+
+    // Who comes now sees it, from a thread that has not seen the flood.
+    drop(socket);
+    let late = Avahi::start(&other, "other");
+    late.browse().wait_for(0, "=;uplink;IPv4;board;_netrng._tcp;local;");
+    let gone = |lines: Vec<String>| lines.iter().any(|line| line.starts_with("-;"));
+    assert!(!gone(browser.lines()), "it was gone meanwhile: {:?}", browser.lines());
+    // So the lack of that line means something.
+    let mark = browser.lines().len();
+    assert!(server.terminate().success());
+    browser.wait_for(mark, "-;uplink;IPv4;board;");
 }
 
 #[test]

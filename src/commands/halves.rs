@@ -16,6 +16,7 @@
 use super::signals::{self, Watch};
 use super::{Exit, Failure};
 use crate::child;
+use crate::moment::Moment;
 use crate::retry::Backoff;
 use crate::sys::pipe::{self, Interest};
 use crate::sys::privilege::{NOBODY_UID, User, find_user};
@@ -39,6 +40,9 @@ const WELL_AFTER: Duration = Duration::from_secs(60);
 const DEAF_FOR: Duration = Duration::from_millis(100);
 /// From SIGTERM to SIGKILL: longer than a half takes to end its children, and then itself.
 const END_PATIENCE: Duration = Duration::from_secs(12);
+/// Between two looks whether a half that has closed its end of the pipe has ended: it closes that
+/// as it ends, so one look or two are enough.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The links between two halves. A client's: samples, and the sink's figures.
 pub type Links = [UnixStream; 2];
@@ -342,25 +346,27 @@ fn has_ended(mut life: &File) -> io::Result<bool> {
 fn end(halves: [Running; 2]) -> io::Result<[Ended; 2]> {
     halves.iter().for_each(|half| process::signal(half.pid, SIGTERM));
     let deadline = sys::now() + END_PATIENCE;
-    let finish = |half: &Running| {
-        let mut was_killed = false;
-        loop {
-            // Whatever it goes on saying: its time is up.
-            let is_late = sys::now() >= deadline;
-            let life = (half.life.as_fd(), Interest::Readable);
-            if is_late || !pipe::wait([life], Some(deadline))?[0] {
-                process::signal(half.pid, SIGKILL);
-                was_killed = true;
-                break;
-            }
-            if has_ended(&half.life)? {
-                break;
-            }
-        }
-        Ok::<_, io::Error>(Ended { status: process::reap(half.pid)?, was_killed })
-    };
     let [root, network] = &halves;
-    Ok([finish(root)?, finish(network)?])
+    Ok([finish(root, deadline)?, finish(network, deadline)?])
+}
+
+/// Waits until a half has ended, kills it if that takes too long, and reaps it.
+fn finish(half: &Running, deadline: Moment) -> io::Result<Ended> {
+    // Whatever it goes on saying: its time is up then.
+    let life = (half.life.as_fd(), Interest::Readable);
+    while sys::now() < deadline && pipe::wait([life], Some(deadline))?[0] && !has_ended(&half.life)?
+    {
+    }
+    // That it is silent proves nothing: whoever took it over can close its end and live on.
+    let mut is_over = process::has_ended(half.pid)?;
+    while !is_over && sys::now() < deadline {
+        pipe::wait([], Some(deadline.min(sys::now() + LOOK_EVERY)))?;
+        is_over = process::has_ended(half.pid)?;
+    }
+    if !is_over {
+        process::signal(half.pid, SIGKILL);
+    }
+    Ok(Ended { status: process::reap(half.pid)?, was_killed: !is_over })
 }
 
 /// `was_well`: the network half was useful once. `needs`: what the root half is there for.
@@ -407,6 +413,36 @@ pub fn open_for_the_other(links: Links, stop: &UnixStream) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::{Child, Command};
+
+    /// A half that has closed its end of the pipe already.
+    fn silent(script: &str) -> (Child, Running) {
+        let child = Command::new("/bin/sh").args(["-c", script]).spawn().unwrap();
+        let (life, _) = pipe::pipe().unwrap();
+        let half = Running { pid: child.id(), life: File::from(life) };
+        (child, half)
+    }
+
+    #[test]
+    fn a_half_that_closes_its_end_and_lives_on_is_killed_in_time() {
+        let (mut child, half) = silent("exec sleep 1000");
+        let ended = finish(&half, sys::now() + Duration::from_millis(200)).unwrap();
+        assert_eq!(ended.status.signal(), Some(SIGKILL));
+        assert!(ended.was_killed);
+        assert!(child.wait().is_err(), "it was not reaped");
+    }
+
+    #[test]
+    fn a_half_that_ends_after_its_end_of_the_pipe_was_closed_is_not_killed() {
+        let ended = finish(&silent("exit 3").1, sys::now() + END_PATIENCE).unwrap();
+        assert_eq!(ended.status.code(), Some(3));
+        assert!(!ended.was_killed);
+        // The other half took all the time there was.
+        let (_, half) = silent("exit 3");
+        process::wait_without_reaping(half.pid).unwrap();
+        let ended = finish(&half, sys::now()).unwrap();
+        assert_eq!((ended.status.code(), ended.was_killed), (Some(3), false));
+    }
 
     /// A status as wait(2) has it: by a code, or by a signal.
     fn ended([code, signal]: [i32; 2]) -> Ended {

@@ -43,12 +43,14 @@ impl Door {
     fn open(self, path: &Path) -> io::Result<File> {
         match self {
             Door::Socket => Ok(File::from(OwnedFd::from(UnixStream::connect(path)?))),
-            // A serial line does not become our terminal, whose bytes would be our signals.
-            Door::Source | Door::Files => {
-                OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY).open(path)
-            }
+            Door::Source | Door::Files => open_to_read(path, 0),
         }
     }
+}
+
+/// A serial line does not become our terminal, whose bytes would be our signals.
+fn open_to_read(path: &Path, flags: libc::c_int) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(flags | libc::O_NOCTTY).open(path)
 }
 
 /// What may be opened again.
@@ -205,7 +207,7 @@ fn open_here((door, path): (Door, PathBuf)) -> io::Result<File> {
         // A FIFO waits for its writer.
         return door.open(&path);
     }
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = open_to_read(&path, libc::O_NONBLOCK)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::from_raw_os_error(libc::EINVAL)),

@@ -25,6 +25,15 @@ const IS_FREEBSD: bool = cfg!(target_os = "freebsd");
 /// Whether `/proc` tells root everything about every process, where it is mounted at all.
 pub const HAS_PROC: bool = cfg!(target_os = "linux");
 
+/// Gives memory that was freed back to the system. Only glibc has to be told: it keeps what
+/// another thread has freed in small pieces.
+#[cfg(feature = "mdns")]
+pub fn return_memory() {
+    // SAFETY: takes an integer only, and no memory that is in use.
+    #[cfg(target_env = "gnu")]
+    let _ = unsafe { libc::malloc_trim(0) };
+}
+
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{
     add_entropy, end_with_parent, forbid_new_privileges, forbid_tracing, notify_address, peer_uid,

@@ -117,7 +117,10 @@ pub fn reap(pid: u32) -> io::Result<ExitStatus> {
 }
 
 /// Ends all of the session that the child `pid` leads, by SIGKILL. It must not be reaped yet: until
-/// then no other session has its number. Where no `/proc` lists the processes, they live on.
+/// then no other session has its number. That holds for the leader alone: a member that ends by
+/// itself between the look and the signal leaves its number, and the signal would hit who gets it.
+/// For that the system must go once through all its numbers in the moment between.
+/// Where no `/proc` lists the processes, they live on.
 fn end_session(pid: u32) {
     for _ in 0..SESSION_LOOKS_MAX {
         let Ok(processes) = fs::read_dir("/proc") else { return };
@@ -170,15 +173,27 @@ pub fn end_group(pid: u32, ending: Ending) {
 /// # Errors
 /// When `pid` is no child of ours.
 pub fn wait_without_reaping(pid: u32) -> io::Result<()> {
+    look_at(pid, 0).map(drop)
+}
+
+/// Whether our child `pid` has ended; it is left to be reaped, as above.
+///
+/// # Errors
+/// When `pid` is no child of ours.
+pub fn has_ended(pid: u32) -> io::Result<bool> {
+    look_at(pid, libc::WNOHANG)
+}
+
+fn look_at(pid: u32, options: libc::c_int) -> io::Result<bool> {
+    let options = options | libc::WEXITED | libc::WNOWAIT;
     loop {
         // SAFETY: an all-zero siginfo_t is a valid value for the call to overwrite.
         let mut info = unsafe { std::mem::zeroed::<libc::siginfo_t>() };
         // SAFETY: `info` is valid for the call to fill.
-        let code = unsafe {
-            libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, libc::WEXITED | libc::WNOWAIT)
-        };
+        let code = unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, &mut info, options) };
         if code == 0 {
-            return Ok(());
+            // Of one that lives on nothing is said: all stays zero.
+            return Ok(info.si_signo != 0);
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -225,9 +240,11 @@ mod tests {
         lead_own_group(&mut command);
         die_with_parent(&mut command);
         let mut child = command.spawn().unwrap();
+        assert!(!has_ended(child.id()).unwrap());
         end_group(child.id(), Ending::Kill);
         wait_without_reaping(child.id()).unwrap();
         wait_without_reaping(child.id()).unwrap();
+        assert!(has_ended(child.id()).unwrap());
         assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
         assert!(wait_without_reaping(child.id()).is_err(), "reaped: no longer ours");
     }

@@ -1,9 +1,10 @@
 //! Network namespaces: machines of our own, as far as the network goes. Needs root.
-#![allow(unsafe_code, reason = "setns: a listener in a namespace")]
+#![allow(unsafe_code, reason = "setns: a socket in a namespace")]
 
 use super::process::{Process, command, finish};
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::Command;
@@ -60,16 +61,32 @@ impl Namespace {
     /// # Panics
     /// If it cannot be had.
     pub fn listen(&self, address: &str) -> TcpListener {
-        let space = File::open(PathBuf::from("/run/netns").join(&self.name)).expect("it is there");
         let address = address.to_owned();
+        self.make(move || TcpListener::bind(address))
+    }
+
+    /// A socket of our own in it, for datagrams.
+    ///
+    /// # Panics
+    /// If it cannot be had.
+    pub fn datagrams(&self, address: &str) -> UdpSocket {
+        let address = address.to_owned();
+        self.make(move || UdpSocket::bind(address))
+    }
+
+    fn make<T: Send + 'static>(
+        &self,
+        socket: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> T {
+        let space = File::open(PathBuf::from("/run/netns").join(&self.name)).expect("it is there");
         // A thread of its own goes there; sockets stay where they were made.
         let work = move || {
             // SAFETY: takes integers only, and moves this thread alone.
             let went = unsafe { libc::setns(space.as_raw_fd(), libc::CLONE_NEWNET) };
             assert_eq!(went, 0, "root may");
-            TcpListener::bind(address).expect("the address is free")
+            socket().expect("the address is free")
         };
-        thread::spawn(work).join().expect("it can listen")
+        thread::spawn(work).join().expect("it can be had")
     }
 
     /// Puts a file of this text in the place of /etc's for all that is started from now on.
