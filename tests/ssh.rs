@@ -1,6 +1,7 @@
 //! Real OpenSSH and real dropbear, on both ends, with throwaway keys on loopback. Needs root and
 //! what `tests/run ssh` installs; plain `cargo test` leaves it out.
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::print_stdout, reason = "the figures of a run")]
 
 mod support;
 
