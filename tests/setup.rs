@@ -323,7 +323,7 @@ fn by_hand_it_starts_as_well() {
     };
     let first = shell_of("First");
     let is_check = |line: &&str| *line == "netrng check";
-    let (server, client) = first.split_at(first.iter().position(|line| is_check(line)).unwrap());
+    let (server, client) = first.split_at(first.iter().position(is_check).unwrap());
     run(server);
     assert_eq!(root.access("etc/netrng"), (0o750, true));
     assert_eq!(root.access("etc/netrng/server.key").0, 0o600);

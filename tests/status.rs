@@ -201,6 +201,14 @@ fn who_is_not_there_or_may_not_be_asked_is_one_sentence() {
     let nobody = status(&site.path("server.sock"), &[]);
     assert_eq!(nobody.code, Some(9), "{nobody:?}");
     assert!(nobody.stderr.contains("no netrng runs here, at "), "{nobody:?}");
+    // Whoever may ask need not be one who may read keys.
+    let keyless = site.path("keyless.toml");
+    let socket = site.path("nobody.sock");
+    let lines = format!("private-key-file = \"/nonexistent\"\nstatus-socket = {socket:?}\n");
+    fs::write(&keyless, format!("mode = \"server\"\n[server]\n{lines}")).unwrap();
+    let nobody = finish(netrng(&["status", "-c"]).arg(&keyless));
+    assert_eq!(nobody.code, Some(9), "{nobody:?}");
+    assert!(nobody.stderr.contains("nobody.sock"), "{nobody:?}");
     let off = site.server("status-socket = \"none\"");
     let refused = finish(netrng(&["status", "-c"]).arg(off.path("server.toml")));
     assert_eq!(refused.code, Some(3), "{refused:?}");

@@ -60,7 +60,7 @@ impl Verdict {
         let most = tally.estimates_at(-SURE_DEVIATIONS).lowest();
         if most < tally.claim {
             self.broken.push(format!(
-                "it has at most {most:.2} bits of min-entropy per byte, less than the {:.2} claimed",
+                "SP 800-90B credits it with at most {most:.2} bits per byte, less than the {:.2} claimed",
                 tally.claim
             ));
         }

@@ -122,11 +122,18 @@ fn read_one(table: &Table<'_>) -> Result<ListenConfig, ConfigError> {
     if let Some(entry) = table.entry("names") {
         let mut names = Vec::new();
         for item in entry.list(LISTEN_MAX, "names of this machine")? {
-            names.push(item.text().ok_or_else(|| item.want(NAMES))?.to_owned());
+            let name = item.text().filter(|name| is_host_name(name));
+            names.push(name.ok_or_else(|| item.want(NAMES))?.to_owned());
         }
         rule.names = names.into();
     }
     Ok(ListenConfig { place, rule, is_exposed })
+}
+
+/// No port, URL or pattern: none of them would ever match.
+pub(super) fn is_host_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
 }
 
 /// Refuses what would have no effect.
@@ -139,7 +146,9 @@ fn refuse_keys(table: &Table<'_>, protocol: Protocol) -> Result<(), ConfigError>
         refuse(&["greet"], "is only for protocol = \"egd\"; remove it")?;
     }
     if protocol == Protocol::Http {
-        refuse(&["balancers"], "has no effect with protocol = \"http\"; remove it")?;
+        let why = "has no effect with protocol = \"http\"; remove it";
+        refuse(GUEST_KEYS, why)?;
+        refuse(&["balancers"], why)?;
     } else {
         refuse(&["names"], "is only for protocol = \"http\"; remove it")?;
     }

@@ -123,6 +123,16 @@ pub(super) fn read(top: &Table<'_>) -> Result<ServerConfig, ConfigError> {
     let status_socket = read_socket(&server, "status-socket", super::DEFAULT_SERVER_STATUS)?;
     let listeners = listen::read(top)?;
     refuse_ourselves(&source_table, &source.origin, &listeners)?;
+    let sockets = [&tap_socket, &status_socket].map(Option::as_ref);
+    refuse_taken(&top.tables("listen")?, &listeners, &listen, sockets)?;
+    if let Some(entry) = server.entry("announce").filter(|_| announce) {
+        if listen[0].ip().is_loopback() {
+            return Err(entry.fail(format!(
+                "{} is this machine alone; put an address that others reach first in `listen`",
+                listen[0]
+            )));
+        }
+    }
     Ok(ServerConfig {
         listen,
         announce,
@@ -277,6 +287,45 @@ fn read_origin(source: &Table<'_>, default: Origin) -> Result<Origin, ConfigErro
         (Origin::Path(_) | Origin::EgdUnix(_), Some(allow)) => Err(allow.fail(NOT_EGD)),
         _ => Ok(origin),
     }
+}
+
+/// Two listeners in one place: the second would find it taken, and blame another program.
+fn refuse_taken(
+    tables: &[Table<'_>],
+    listeners: &[ListenConfig],
+    listen: &[SocketAddr],
+    sockets: [Option<&PathBuf>; 2],
+) -> Result<(), ConfigError> {
+    for (index, (table, listener)) in tables.iter().zip(listeners).enumerate() {
+        let earlier = listeners[..index].iter().map(|other| &other.place);
+        let is_taken = match &listener.place {
+            Place::Tcp(ours) => {
+                let others = earlier.filter_map(|place| match place {
+                    Place::Tcp(address) => Some(address),
+                    Place::Unix(..) => None,
+                });
+                others.chain(listen).any(|theirs| overlap(ours, theirs))
+            }
+            Place::Unix(ours, _) => {
+                let is_ours = |place: &Place| matches!(place, Place::Unix(path, _) if path == ours);
+                sockets.contains(&Some(ours)) || earlier.into_iter().any(is_ours)
+            }
+        };
+        let entry = table.entry("address").or_else(|| table.entry("path"));
+        if let Some(entry) = entry.filter(|_| is_taken) {
+            return Err(entry.fail("another listener of this file is there; give it another place"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether one socket there leaves no room for the other.
+fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0
+        && one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (is_any || one.ip() == other.ip())
 }
 
 /// A source that is our own listener would wait for itself.

@@ -4,6 +4,7 @@
 
 use super::clients::{CLIENT_NAME_RULE, read_public_key};
 use super::error::ConfigError;
+use super::listen::is_host_name;
 use super::server::{TIMEOUT, read_min_entropy};
 use super::table::{Entry, Table};
 use crate::client::{Address, Command, Kind, Location, Netrng02, Remote, Ssh, Upstream};
@@ -323,8 +324,7 @@ pub fn parse_address(text: &str) -> Option<(String, u16)> {
             None => (text, None),
         },
     };
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    if !six(host) && (host.is_empty() || host.len() > HOST_LEN_MAX || !host.bytes().all(allowed)) {
+    if !six(host) && (host.len() > HOST_LEN_MAX || !is_host_name(host)) {
         return None;
     }
     let port = port.map_or(Some(super::DEFAULT_PORT), |port| port.parse().ok())?;

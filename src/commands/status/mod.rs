@@ -45,7 +45,7 @@ fn find(asked: &Status) -> Result<Vec<PathBuf>, Failure> {
         return Ok(vec![socket.clone()]);
     }
     if let Some(path) = &asked.config {
-        let config = Config::load(path)?;
+        let config = look_into(path)?;
         let off = || {
             let path = path.display();
             Failure::new(
@@ -56,7 +56,7 @@ fn find(asked: &Status) -> Result<Vec<PathBuf>, Failure> {
         return Ok(vec![config.status_socket().ok_or_else(off)?.to_owned()]);
     }
     // Whoever may not read the configuration may still be allowed to ask.
-    let configured = Config::load(Path::new(DEFAULT_PATH)).ok();
+    let configured = look_into(Path::new(DEFAULT_PATH)).ok();
     let configured = configured.as_ref().and_then(Config::status_socket).map(Path::to_owned);
     let mut sockets: Vec<PathBuf> = configured.into_iter().collect();
     for default in [DEFAULT_SERVER_STATUS, DEFAULT_CLIENT_STATUS].map(PathBuf::from) {
@@ -65,6 +65,14 @@ fn find(asked: &Status) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     Ok(sockets)
+}
+
+/// The configuration, without the files that it names: whoever may ask need not read keys.
+fn look_into(path: &Path) -> Result<Config, Failure> {
+    let text = std::fs::read_to_string(path);
+    let text =
+        text.map_err(|error| Failure::new(Exit::Config, format!("{}: {error}", path.display())))?;
+    Ok(Config::draft(&text, path)?)
 }
 
 /// The answers of all that answer; at least one.

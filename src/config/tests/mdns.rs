@@ -42,6 +42,11 @@ fn who_announces_needs_mdns() {
     let wanted = answer(&format!("{SERVER}announce = true"));
     if cfg!(feature = "mdns") {
         assert_eq!(wanted, Ok(()));
+        let alone = answer(&format!("{SERVER}announce = true\nlisten = ['127.0.0.1:1']"));
+        assert_eq!(
+            alone.unwrap_err(),
+            "/n:5: announce: 127.0.0.1:1 is this machine alone; put an address that others reach first in `listen`"
+        );
     } else {
         assert_eq!(
             wanted.unwrap_err(),

@@ -1,6 +1,7 @@
 //! Tests of the whole: what mistakes get as an answer, sources, the files in `conf/`, round trips.
 
 mod egd_source;
+mod listeners;
 mod mdns;
 mod mistakes;
 mod netrng02;

@@ -101,7 +101,7 @@ fn an_upstream_reads_back_and_is_exposed_unless_it_is_this_machine() {
 
 #[test]
 fn a_listener_reads_back() {
-    let lines = "address = '0.0.0.0:8989'\nallow-plaintext = true\nallowed = ['192.0.2.0/24']\n\
+    let lines = "address = '0.0.0.0:2000'\nallow-plaintext = true\nallowed = ['192.0.2.0/24']\n\
                  weight = 3\nlimit = '10 kB/s'\nmax-sessions = 7\n";
     let text = with_keys(&format!("{LISTENER}{lines}"));
     let Ok(Config::Server(server)) = Config::parse(&text, Path::new("/n")) else {
@@ -111,7 +111,7 @@ fn a_listener_reads_back() {
     assert!(listener.is_exposed);
     let shown = server.to_string();
     for line in [
-        "protocol = \"netrng-0.2\"\naddress = \"0.0.0.0:8989\"\nallow-plaintext = true\n",
+        "protocol = \"netrng-0.2\"\naddress = \"0.0.0.0:2000\"\nallow-plaintext = true\n",
         "weight = 3\nlimit = \"10 kB/s\"\nmax-sessions = 7\n",
     ] {
         assert!(shown.contains(line), "{shown}");
