@@ -420,7 +420,7 @@ fn a_client_by_ssh_gets_its_files_and_a_folder_is_mended() {
         (
             finish(&mut root.command(&inside)),
             3,
-            "/alice.toml: identity-file: /etc/netrng/id_ed25519: ",
+            "/alice.toml:4: identity-file: /etc/netrng/id_ed25519: ",
         ),
     ] {
         assert_eq!(refused.code, Some(code), "{refused:#?}");

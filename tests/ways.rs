@@ -66,7 +66,8 @@ fn nothing_is_made_by_a_way_that_the_user_can_change() {
         assert!(line.contains(&weak), "{line}");
     }
     assert_eq!(main.terminate().code(), Some(0));
-    let site = site.listener(&format!("protocol = \"egd\"\npath = {path:?}"));
+    let egd = folder.join("egd");
+    let site = site.listener(&format!("protocol = \"egd\"\npath = {egd:?}"));
     let refused = finish(&mut site.server_command());
     assert_eq!(refused.code, Some(6), "{refused:?}");
     assert!(refused.stderr.contains(&weak), "{refused:?}");
