@@ -61,9 +61,11 @@ impl Netrng02Session {
             if !self.rest.is_empty() {
                 return Ok(News::Sample(self.rest.split_front(request_size)));
             }
-            if let Some(at) = self.ask_at.take()
-                && !self.session.pause(at)?
-            {
+            let may_ask = match self.ask_at.take() {
+                Some(at) => self.session.pause(at)?,
+                None => true,
+            };
+            if !may_ask {
                 return Ok(News::Stopped);
             }
             match self.ask()? {
